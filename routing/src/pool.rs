@@ -1,0 +1,254 @@
+//! The endpoints that serve one set of weights: an immutable snapshot, and how the next one is made.
+//!
+//! Sources speak the contract of kube's watcher: after [`EndpointEvent::Init`] comes a full list,
+//! and only [`EndpointEvent::InitDone`] makes what was not in it disappear.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::endpoint::{Endpoint, EndpointId, EndpointKey, EndpointSpec};
+
+/// Endpoints of a pool at one moment, and which of them serve which model.
+#[derive(Debug, Default)]
+pub struct Pool {
+    /// Sorted by id.
+    all: Arc<[Arc<Endpoint>]>,
+    by_model: BTreeMap<String, Arc<[Arc<Endpoint>]>>,
+}
+
+impl Pool {
+    /// A snapshot of `endpoints` by what each has said about its models.
+    #[must_use]
+    pub fn new(mut endpoints: Vec<Arc<Endpoint>>) -> Pool {
+        endpoints.sort_by_key(|endpoint| endpoint.id);
+        let mut names: Vec<String> = Vec::new();
+        for endpoint in &endpoints {
+            let observed = endpoint.observed.load();
+            names.extend(
+                observed
+                    .models
+                    .iter()
+                    .flatten()
+                    .map(|model| model.name.clone()),
+            );
+        }
+        names.sort_unstable();
+        names.dedup();
+        let by_model = names
+            .into_iter()
+            .map(|name| {
+                let serving = endpoints
+                    .iter()
+                    .filter(|endpoint| may_serve(endpoint, &name));
+                let serving = serving.cloned().collect();
+                (name, serving)
+            })
+            .collect();
+        Pool {
+            all: endpoints.into(),
+            by_model,
+        }
+    }
+
+    /// All endpoints, sorted by id.
+    #[must_use]
+    pub fn all(&self) -> &Arc<[Arc<Endpoint>]> {
+        &self.all
+    }
+
+    /// The endpoints that may serve `model`, sorted by id: those that list it and those that have
+    /// not listed anything. None where every endpoint has listed its models and none has this one.
+    #[must_use]
+    pub fn serving(&self, model: &str) -> Option<Arc<[Arc<Endpoint>]>> {
+        if let Some(serving) = self.by_model.get(model) {
+            return Some(Arc::clone(serving));
+        }
+        if self.by_model.is_empty() {
+            return Some(Arc::clone(&self.all));
+        }
+        let silent: Vec<_> = self
+            .all
+            .iter()
+            .filter(|endpoint| endpoint.observed.load().models.is_none())
+            .cloned()
+            .collect();
+        (!silent.is_empty()).then(|| silent.into())
+    }
+
+    /// Model names that endpoints have listed, sorted.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        self.by_model.keys().map(String::as_str)
+    }
+
+    /// The endpoint of that id.
+    #[must_use]
+    pub fn get(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
+        let place = self
+            .all
+            .binary_search_by_key(&id, |endpoint| endpoint.id)
+            .ok()?;
+        self.all.get(place)
+    }
+}
+
+fn may_serve(endpoint: &Endpoint, model: &str) -> bool {
+    let observed = endpoint.observed.load();
+    observed
+        .models
+        .as_ref()
+        .is_none_or(|models| models.iter().any(|served| served.name == model))
+}
+
+/// What a source of endpoints reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointEvent {
+    /// A full list follows.
+    Init,
+    /// One entry of the full list.
+    InitApply(EndpointSpec),
+    /// The list is complete: what was not in it is gone.
+    InitDone,
+    /// One endpoint is new or changed.
+    Apply(EndpointSpec),
+    /// One endpoint is gone.
+    Delete(EndpointKey),
+}
+
+/// The mutable side of a pool: applies events, hands out ids.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    known: HashMap<EndpointKey, Arc<Endpoint>>,
+    listing: Option<Vec<EndpointKey>>,
+    next_id: u32,
+}
+
+impl Registry {
+    /// Applies one event; returns the endpoints that it removed.
+    pub(crate) fn apply(&mut self, event: EndpointEvent) -> Vec<Arc<Endpoint>> {
+        match event {
+            EndpointEvent::Init => self.listing = Some(Vec::new()),
+            EndpointEvent::InitApply(spec) => {
+                self.listing.get_or_insert_default().push(spec.key.clone());
+                self.upsert(spec);
+            }
+            EndpointEvent::InitDone => {
+                let listed = self.listing.take().unwrap_or_default();
+                let gone = self.known.extract_if(|key, _| !listed.contains(key));
+                return gone.map(|(_, endpoint)| endpoint).collect();
+            }
+            EndpointEvent::Apply(spec) => self.upsert(spec),
+            EndpointEvent::Delete(key) => return self.known.remove(&key).into_iter().collect(),
+        }
+        Vec::new()
+    }
+
+    /// A snapshot of what is known now.
+    pub(crate) fn snapshot(&self) -> Pool {
+        Pool::new(self.known.values().cloned().collect())
+    }
+
+    fn upsert(&mut self, spec: EndpointSpec) {
+        let endpoint = match self.known.get(&spec.key) {
+            Some(old) if old.spec == spec => return,
+            Some(old) => old.with_spec(spec),
+            None => {
+                let id = EndpointId(self.next_id);
+                self.next_id = self
+                    .next_id
+                    .checked_add(1)
+                    .expect("fewer than 2^32 endpoints in one process");
+                Endpoint::new(id, spec)
+            }
+        };
+        self.known
+            .insert(endpoint.spec.key.clone(), Arc::new(endpoint));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::{Observed, Serving};
+    use crate::report::ServedModel;
+
+    fn spec(name: &str) -> EndpointSpec {
+        EndpointSpec::at(name, ([127, 0, 0, 1], 8000).into(), false)
+    }
+
+    fn names(pool: &Pool) -> Vec<&str> {
+        pool.all()
+            .iter()
+            .map(|endpoint| &*endpoint.spec.authority)
+            .collect()
+    }
+
+    #[test]
+    fn absence_is_not_deletion_until_the_list_is_complete() {
+        let mut registry = Registry::default();
+        registry.apply(EndpointEvent::Apply(spec("a")));
+        registry.apply(EndpointEvent::Apply(spec("b")));
+        registry.apply(EndpointEvent::Init);
+        registry.apply(EndpointEvent::InitApply(spec("b")));
+        assert_eq!(names(&registry.snapshot()), ["a", "b"]);
+        let gone = registry.apply(EndpointEvent::InitDone);
+        assert_eq!(gone.len(), 1);
+        assert_eq!(names(&registry.snapshot()), ["b"]);
+    }
+
+    #[test]
+    fn a_change_of_state_keeps_identity_and_load_but_a_new_life_does_not() {
+        let mut registry = Registry::default();
+        registry.apply(EndpointEvent::Apply(spec("a")));
+        let before = registry.snapshot();
+        registry.apply(EndpointEvent::Apply(EndpointSpec {
+            serving: Serving::NotReady,
+            ..spec("a")
+        }));
+        let blip = registry.snapshot();
+        assert_eq!(before.all()[0].id, blip.all()[0].id);
+        assert!(Arc::ptr_eq(&before.all()[0].load, &blip.all()[0].load));
+        registry.apply(EndpointEvent::Delete(spec("a").key));
+        registry.apply(EndpointEvent::Apply(spec("a")));
+        assert_ne!(before.all()[0].id, registry.snapshot().all()[0].id);
+    }
+
+    #[test]
+    fn models_choose_endpoints_and_the_silent_may_serve_anything() {
+        let lists = |names: &[&str]| {
+            let models = names.iter().map(|name| ServedModel {
+                name: (*name).into(),
+                parent: None,
+            });
+            Observed {
+                models: Some(models.collect()),
+                report: None,
+            }
+        };
+        let mut registry = Registry::default();
+        registry.apply(EndpointEvent::Apply(spec("a")));
+        registry.apply(EndpointEvent::Apply(spec("b")));
+        let pool = registry.snapshot();
+        assert_eq!(
+            pool.serving("any").map(|serving| serving.len()),
+            Some(2),
+            "nobody has listed yet"
+        );
+        pool.all()[0]
+            .observed
+            .store(Arc::new(lists(&["m", "lora"])));
+        let pool = registry.snapshot();
+        assert_eq!(pool.serving("m").map(|serving| serving.len()), Some(2));
+        assert_eq!(
+            pool.serving("other").map(|serving| serving.len()),
+            Some(1),
+            "b is silent"
+        );
+        pool.all()[1].observed.store(Arc::new(lists(&["m"])));
+        let pool = registry.snapshot();
+        assert_eq!(pool.serving("lora").map(|serving| serving.len()), Some(1));
+        assert!(pool.serving("other").is_none());
+        assert_eq!(pool.models().collect::<Vec<_>>(), ["lora", "m"]);
+    }
+}
