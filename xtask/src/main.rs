@@ -1,0 +1,57 @@
+//! The one toolbox of this repository: what people and CI run by the same words.
+//!
+//! Each command is one file here with an `Args` and a `run`, and one line in [`Tool`].
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user"
+)]
+
+mod generate;
+mod process;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Warmgate's toolbox")]
+struct Cli {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Subcommand)]
+enum Tool {
+    /// Check the laws of the house that neither rustc nor clippy can
+    Tidy(tidy::Args),
+    /// Write the documents that are generated from the code
+    Generate(generate::Args),
+}
+
+/// Why a tool failed, ready to be shown.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let root = workspace_root();
+    let outcome = match Cli::parse().tool {
+        Tool::Tidy(args) => tidy::run(&root, &args),
+        Tool::Generate(args) => generate::run(&root, &args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("invariant: xtask is a folder of the workspace")
+        .to_owned()
+}
