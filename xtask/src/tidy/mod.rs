@@ -173,3 +173,68 @@ fn show(name: &str, why: &str, mut violations: Vec<Violation>) -> usize {
     }
     violations.len()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(tree: &Tree) -> Vec<&'static str> {
+        LAWS.iter()
+            .filter(|law| !(law.check)(tree).is_empty())
+            .map(|law| law.name)
+            .collect()
+    }
+
+    #[test]
+    fn every_law_can_fail() {
+        let long = format!("fn f() {{\n{}}}\n", "\n".repeat(500));
+        let tree = Tree::of(&[
+            ("routing/src/long.rs", &long),
+            (
+                "routing/src/utils.rs",
+                "//! a\nfn f() { a().expect(\"a\"); } \n",
+            ),
+            (
+                "routing/tests/a.rs",
+                "//! a\n#[test]\n#[ignore]\nfn f() {}\n",
+            ),
+            (
+                "routing/Cargo.toml",
+                "[dependencies]\nwarmgate.workspace = true\n",
+            ),
+            ("Cargo.lock", "name = \"reqwest\"\n"),
+            ("README.md", "[a](absent.md)\n"),
+            ("docs/decisions/1.md", ""),
+            ("deploy/examples/a.yaml", ""),
+        ]);
+        let all: Vec<&str> = LAWS.iter().map(|law| law.name).collect();
+        assert_eq!(broken(&tree), all);
+    }
+
+    #[test]
+    fn every_law_can_hold() {
+        let tree = Tree::of(&[
+            (
+                "routing/src/lib.rs",
+                "//! a\nfn f() { a().expect(\"invariant: a\"); }\n",
+            ),
+            (
+                "routing/tests/a.rs",
+                "//! a\n#[test]\nfn f() { \"a.yaml\"; }\n",
+            ),
+            ("routing/Cargo.toml", "[lints]\nworkspace = true\n"),
+            ("Cargo.lock", "name = \"ring\"\n"),
+            ("README.md", "[a](docs/decisions/0001-a.md)\n"),
+            ("docs/decisions/0001-a.md", "# A\nStatus: accepted\n"),
+            ("deploy/examples/a.yaml", ""),
+        ]);
+        assert_eq!(broken(&tree), [""; 0]);
+    }
+
+    #[test]
+    fn violations_are_counted() {
+        let two = vec![Violation::new("b", 1, "x"), Violation::new("a", 2, "y")];
+        assert_eq!(show("law", "why", two), 2);
+        assert_eq!(show("law", "why", Vec::new()), 0);
+    }
+}
