@@ -1,0 +1,88 @@
+//! Why: `warmgate-loadtest engine`: one simulated engine as a process.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use warmgate_loadtest::engine::{EngineConfig, serve};
+
+use super::{Failure, runtime};
+
+#[derive(Debug, Args)]
+pub(super) struct EngineArgs {
+    /// Address to listen on; port 0 takes a free one, which is logged.
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Served model name; may be repeated, the first is the main one.
+    #[arg(long, value_name = "NAME", required = true)]
+    model: Vec<String>,
+    /// KV cache size in tokens.
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().capacity_tokens)]
+    capacity_tokens: u64,
+    /// Tokens in one cache block.
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().block_tokens)]
+    block_tokens: u64,
+    /// Tokens computed in one step at most.
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().max_batched_tokens)]
+    max_batched_tokens: u64,
+    /// Requests running at once at most.
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().max_seqs)]
+    max_seqs: usize,
+    /// Longest prompt plus answer in tokens.
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().max_model_tokens)]
+    max_model_tokens: u64,
+    /// How many times faster than a 70B-class model on four H100; `inf` for no delay.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    speed: f64,
+    /// Answer at once with a small fixed body, to measure what stands in front.
+    #[arg(long)]
+    instant: bool,
+    /// Share of inference requests answered with 503, 0 to 1.
+    #[arg(long, value_name = "RATIO", default_value_t = 0.0)]
+    fail_rate: f64,
+    /// Worker threads.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: u16,
+}
+
+pub(super) fn run(args: EngineArgs) -> Result<(), Failure> {
+    let listen = args.listen;
+    let runtime = runtime(args.threads.into())?;
+    let config = EngineConfig {
+        models: args.model,
+        capacity_tokens: args.capacity_tokens,
+        block_tokens: args.block_tokens,
+        max_batched_tokens: args.max_batched_tokens,
+        max_seqs: args.max_seqs,
+        max_model_tokens: args.max_model_tokens,
+        speed: args.speed,
+        instant: args.instant,
+        fail_ratio: args.fail_rate,
+    };
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(listen)
+            .await
+            .map_err(|error| {
+                format!("cannot listen on {listen}: {error}; choose another --listen")
+            })?;
+        let engine = serve(config, listener)?;
+        tracing::info!(address = %engine.addr(), "engine listens");
+        stopped().await?;
+        tracing::info!("stopping");
+        engine.shutdown().await;
+        Ok(())
+    })
+}
+
+/// Waits for SIGINT or SIGTERM.
+async fn stopped() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

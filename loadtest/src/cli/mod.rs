@@ -1,0 +1,66 @@
+//! Why: turns arguments into calls of the library and results into exit codes.
+//!
+//! Exit codes: 0 done, 1 the run failed, 2 the arguments make no sense.
+
+mod engine;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Simulated engines, load, and reports for inference gateways.
+#[derive(Debug, Parser)]
+#[command(name = "warmgate-loadtest", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a simulated vLLM engine.
+    Engine(engine::EngineArgs),
+}
+
+/// Runs one command to its end.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let result = match cli.command {
+        Command::Engine(args) => engine::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a command fails with; the message is for the operator.
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn report(error: &(dyn Error + 'static)) {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        chain.push_str(": ");
+        chain.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    tracing::error!(error = %chain, "command failed");
+}
+
+/// A runtime with `threads` workers.
+fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+}

@@ -1,0 +1,226 @@
+//! Why: what an operator or a test can choose about a simulated engine, with vLLM's defaults.
+
+use super::model::ModelConfig;
+use super::timing::Timing;
+
+/// Longest prompt body read, in bytes; larger ones get 413.
+pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most answers (prompts times `n`) one HTTP request may ask for.
+pub const CHOICES_MAX: usize = 128;
+/// Tokens generated when the client names no limit.
+pub const DEFAULT_OUTPUT_TOKENS: u64 = 128;
+
+/// Everything about one simulated engine but its address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// Served names; the first is the main one. At least one.
+    pub models: Vec<String>,
+    /// KV cache size in tokens; rounded down to whole blocks.
+    pub capacity_tokens: u64,
+    /// Tokens in one cache block, 1..=4096 (vLLM: `--block-size`).
+    pub block_tokens: u64,
+    /// Tokens computed in one step at most (vLLM: `--max-num-batched-tokens`).
+    pub max_batched_tokens: u64,
+    /// Requests running at once at most (vLLM: `--max-num-seqs`).
+    pub max_seqs: usize,
+    /// Longest prompt plus answer in tokens (vLLM: `--max-model-len`).
+    pub max_model_tokens: u64,
+    /// How many times faster than the modelled GPU server; above 0, may be infinite.
+    pub speed: f64,
+    /// Answer at once with a small fixed body, without parsing or modelling the request: for
+    /// measuring the CPU cost of what stands in front. The last request is not recorded.
+    pub instant: bool,
+    /// Share of inference requests answered with 503, 0..=1.
+    pub fail_ratio: f64,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            models: vec!["sim".to_owned()],
+            capacity_tokens: 1_000_000,
+            block_tokens: 16,
+            max_batched_tokens: 8192,
+            max_seqs: 256,
+            max_model_tokens: 262_144,
+            speed: 1.0,
+            instant: false,
+            fail_ratio: 0.0,
+        }
+    }
+}
+
+/// Why an [`EngineConfig`] makes no engine. The operator's fault; names the field and the range.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// No model name, or an empty one.
+    #[error("models must hold at least one non-empty name")]
+    NoModel,
+    /// A number out of its range.
+    #[error("{field} is {value} but must be {range}")]
+    OutOfRange {
+        /// The field's name.
+        field: &'static str,
+        /// What it was.
+        value: String,
+        /// What it may be.
+        range: &'static str,
+    },
+}
+
+impl EngineConfig {
+    /// The size and speed of the model behind the HTTP face.
+    ///
+    /// # Errors
+    /// When a field is out of its range.
+    pub fn model_config(&self) -> Result<ModelConfig, ConfigError> {
+        if self.models.is_empty() || self.models.iter().any(String::is_empty) {
+            return Err(ConfigError::NoModel);
+        }
+        let check = |field, value: String, range, ok: bool| {
+            if ok {
+                Ok(())
+            } else {
+                Err(ConfigError::OutOfRange {
+                    field,
+                    value,
+                    range,
+                })
+            }
+        };
+        let block = self.block_tokens;
+        check(
+            "block_tokens",
+            block.to_string(),
+            "1..=4096",
+            (1..=4096).contains(&block),
+        )?;
+        check(
+            "capacity_tokens",
+            self.capacity_tokens.to_string(),
+            "at least one block",
+            self.capacity_tokens >= block,
+        )?;
+        let batched = self.max_batched_tokens;
+        check(
+            "max_batched_tokens",
+            batched.to_string(),
+            "at least 1",
+            batched >= 1,
+        )?;
+        check(
+            "max_seqs",
+            self.max_seqs.to_string(),
+            "at least 1",
+            self.max_seqs >= 1,
+        )?;
+        let longest = self.max_model_tokens;
+        check(
+            "max_model_tokens",
+            longest.to_string(),
+            "at least 2",
+            longest >= 2,
+        )?;
+        check("speed", self.speed.to_string(), "above 0", self.speed > 0.0)?;
+        let fail = self.fail_ratio;
+        check(
+            "fail_ratio",
+            fail.to_string(),
+            "0..=1",
+            (0.0..=1.0).contains(&fail),
+        )?;
+        Ok(ModelConfig {
+            block_tokens: block,
+            capacity_blocks: self.capacity_tokens / block,
+            max_batched_tokens: batched,
+            max_seqs: self.max_seqs,
+            timing: Timing {
+                speed: self.speed,
+                ..Timing::default()
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid() {
+        let model = EngineConfig::default().model_config().unwrap();
+        assert_eq!(model.capacity_blocks, 62_500);
+    }
+
+    #[test]
+    fn every_field_is_checked_at_its_limit() {
+        let base = EngineConfig::default;
+        let wrong = [
+            EngineConfig {
+                models: vec![],
+                ..base()
+            },
+            EngineConfig {
+                models: vec![String::new()],
+                ..base()
+            },
+            EngineConfig {
+                block_tokens: 0,
+                ..base()
+            },
+            EngineConfig {
+                block_tokens: 4097,
+                ..base()
+            },
+            EngineConfig {
+                capacity_tokens: 15,
+                ..base()
+            },
+            EngineConfig {
+                max_batched_tokens: 0,
+                ..base()
+            },
+            EngineConfig {
+                max_seqs: 0,
+                ..base()
+            },
+            EngineConfig {
+                max_model_tokens: 1,
+                ..base()
+            },
+            EngineConfig {
+                speed: 0.0,
+                ..base()
+            },
+            EngineConfig {
+                speed: f64::NAN,
+                ..base()
+            },
+            EngineConfig {
+                fail_ratio: 1.01,
+                ..base()
+            },
+        ];
+        for config in wrong {
+            assert!(config.model_config().is_err(), "{config:?}");
+        }
+        let right = [
+            EngineConfig {
+                block_tokens: 4096,
+                ..base()
+            },
+            EngineConfig {
+                capacity_tokens: 16,
+                ..base()
+            },
+            EngineConfig {
+                speed: f64::INFINITY,
+                fail_ratio: 1.0,
+                ..base()
+            },
+        ];
+        for config in right {
+            assert!(config.model_config().is_ok(), "{config:?}");
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Why: the engine's HTTP face: which path does what, and how a refusal looks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, Limited, StreamBody};
+use hyper::body::{Frame, Incoming};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::api::{self, ApiError, Call, Defaults, Head};
+use super::config::{BODY_BYTES_MAX, ConfigError, EngineConfig};
+use super::exchange::{Cut, Exchange};
+use super::fault::{Fault, FaultKind, FaultPlan};
+use super::inspect::{EngineState, ReceivedRequest};
+use super::instant;
+use super::metrics::{self, PageContext};
+use super::runner::Runner;
+
+type Body = UnsyncBoxBody<Bytes, Cut>;
+
+/// vLLM's content type for its metrics page.
+const METRICS_TYPE: &str = "text/plain; version=1.0.0; charset=utf-8";
+const JSON_TYPE: &str = "application/json";
+const STREAM_TYPE: &str = "text/event-stream; charset=utf-8";
+
+/// One engine as its connections see it.
+pub(super) struct Face {
+    config: EngineConfig,
+    pub(super) runner: Arc<Runner>,
+    pub(super) faults: FaultPlan,
+    last: Mutex<Option<ReceivedRequest>>,
+    received: AtomicU64,
+    open: AtomicU64,
+    hung_aborted: AtomicU64,
+    started_at_s: f64,
+    pub(super) changed: watch::Sender<()>,
+}
+
+impl Face {
+    pub(super) fn new(config: EngineConfig) -> Result<Arc<Self>, ConfigError> {
+        let changed = watch::Sender::new(());
+        Ok(Arc::new(Self {
+            runner: Runner::new(config.model_config()?, changed.clone()),
+            faults: FaultPlan::new(config.fail_ratio),
+            last: Mutex::new(None),
+            received: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            hung_aborted: AtomicU64::new(0),
+            started_at_s: unix_time_s(),
+            changed,
+            config,
+        }))
+    }
+
+    pub(super) fn state(&self) -> EngineState {
+        let glance = self.runner.glance();
+        let totals = &glance.counters;
+        let hung = self.hung_aborted.load(Ordering::SeqCst);
+        EngineState {
+            running: glance.running,
+            waiting: glance.waiting,
+            open: self.open.load(Ordering::SeqCst),
+            received_total: self.received.load(Ordering::SeqCst),
+            finished_total: totals.finished,
+            aborted_total: totals.aborted - glance.faulted + hung,
+            prefix_queries_tokens_total: totals.prefix_queries_tokens,
+            prefix_hits_tokens_total: totals.prefix_hits_tokens,
+            generation_tokens_total: totals.generation_tokens,
+        }
+    }
+
+    pub(super) fn last_request(&self) -> Option<ReceivedRequest> {
+        self.last.lock().clone()
+    }
+
+    /// Answers one request. An error closes the connection without a response.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Cut> {
+        if let Some(parse) = api::parser(request.uri().path()) {
+            if request.method() != Method::POST {
+                return Ok(detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"));
+            }
+            return self.infer(request, parse).await;
+        }
+        let path = request.uri().path().to_owned();
+        let response = match (request.method().as_str(), path.as_str()) {
+            ("GET", "/health" | "/ping") => whole(StatusCode::OK, None, ""),
+            ("GET", "/metrics") => whole(StatusCode::OK, Some(METRICS_TYPE), self.metrics_page()),
+            ("GET", "/v1/models") => whole(StatusCode::OK, Some(JSON_TYPE), self.models_page()),
+            ("GET", "/version") => json_ok(&json!({"version": env!("CARGO_PKG_VERSION")})),
+            ("GET", "/load") => {
+                let glance = self.runner.glance();
+                json_ok(&json!({"server_load": glance.running + glance.waiting}))
+            }
+            ("POST", "/reset_prefix_cache") => {
+                self.runner.reset_prefix_cache();
+                whole(StatusCode::OK, None, "")
+            }
+            ("GET", "/sim/state") => json_ok(&json!(self.state())),
+            ("GET", "/sim/last_request") => match self.last_request() {
+                Some(last) => json_ok(&last.to_json()),
+                None => detail(StatusCode::NOT_FOUND, "no inference request was recorded"),
+            },
+            ("POST", "/sim/fault") => self.plan_fault(request).await,
+            ("DELETE", "/sim/fault") => {
+                self.faults.clear();
+                whole(StatusCode::OK, None, "")
+            }
+            _ => detail(StatusCode::NOT_FOUND, "Not Found"),
+        };
+        Ok(response)
+    }
+
+    async fn infer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        parse: fn(&[u8], Defaults<'_>) -> Result<Call, ApiError>,
+    ) -> Result<Response<Body>, Cut> {
+        let open = Open::new(&self);
+        let sequence = self.received.fetch_add(1, Ordering::SeqCst);
+        self.changed.send_replace(());
+        let (parts, body) = request.into_parts();
+        let body = match read_body(body).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal.map(|error| refuse(&error)),
+        };
+        if self.config.instant {
+            return Ok(instant_answer(&body));
+        }
+        *self.last.lock() = Some(ReceivedRequest {
+            method: parts.method,
+            path: parts.uri.to_string(),
+            headers: parts.headers.clone(),
+            body: body.clone(),
+        });
+        let fault = self.faults.take(sequence);
+        match fault {
+            Some(FaultKind::Status { code }) => return Ok(refuse(&ApiError::injected(code))),
+            Some(FaultKind::Reset) => return Err(Cut),
+            Some(FaultKind::Hang) => {
+                let _hung = Hung { face: &self };
+                return std::future::pending().await;
+            }
+            Some(FaultKind::MidStreamError { .. } | FaultKind::MidStreamReset { .. }) | None => {}
+        }
+        let started = parse(
+            &body,
+            Defaults {
+                model: &self.config.models[0],
+            },
+        )
+        .and_then(|call| self.start(&parts.headers, sequence, call));
+        match started {
+            Err(error) => Ok(refuse(&error)),
+            Ok((exchange, true)) => Ok(streamed(exchange.with_fault(fault), open)),
+            Ok((exchange, false)) => {
+                let json = exchange.with_fault(fault).whole().await?;
+                Ok(whole(StatusCode::OK, Some(JSON_TYPE), json))
+            }
+        }
+    }
+
+    /// Checks a call against what is served and submits it; true when it wants a stream.
+    fn start(
+        &self,
+        headers: &HeaderMap,
+        sequence: u64,
+        call: Call,
+    ) -> Result<(Exchange, bool), ApiError> {
+        if !self.config.models.contains(&call.model) {
+            return Err(ApiError::unknown_model(&call.model, &self.config.models));
+        }
+        if let Some(prompt) = call.prompts.iter().find(|prompt| prompt.tokens() == 0) {
+            return Err(ApiError::too_long(
+                prompt.tokens(),
+                self.config.max_model_tokens,
+            ));
+        }
+        let longest = call
+            .prompts
+            .iter()
+            .map(super::prompt::Prompt::tokens)
+            .max()
+            .unwrap_or(0);
+        if longest + call.output.tokens > self.config.max_model_tokens {
+            return Err(ApiError::too_long(longest, self.config.max_model_tokens));
+        }
+        let head = Head {
+            id: request_id(headers, sequence),
+            model: api::json_string(&call.model),
+            created: self.started_at_s as u64,
+        };
+        let stream = call.stream;
+        let exchange = Exchange::start(&self.runner, self.config.block_tokens, head, call)?;
+        Ok((exchange, stream))
+    }
+
+    async fn plan_fault(&self, request: Request<Incoming>) -> Response<Body> {
+        let Ok(body) = read_body(request.into_body()).await else {
+            return detail(StatusCode::BAD_REQUEST, "the body could not be read");
+        };
+        let planned = serde_json::from_slice::<Fault>(&body)
+            .map_err(|error| error.to_string())
+            .and_then(|fault| self.faults.plan(fault).map_err(|error| error.to_string()));
+        match planned {
+            Ok(()) => whole(StatusCode::OK, None, ""),
+            Err(why) => detail(StatusCode::BAD_REQUEST, &why),
+        }
+    }
+
+    fn metrics_page(&self) -> String {
+        let context = PageContext {
+            config: &self.config,
+            started_at_s: self.started_at_s,
+        };
+        metrics::page(&context, &self.runner.glance())
+    }
+
+    fn models_page(&self) -> String {
+        let data: Vec<_> = self
+            .config
+            .models
+            .iter()
+            .map(|model| {
+                json!({
+                    "id": model, "object": "model", "created": self.started_at_s as u64,
+                    "owned_by": "vllm", "root": model, "parent": null,
+                    "max_model_len": self.config.max_model_tokens,
+                })
+            })
+            .collect();
+        json!({"object": "list", "data": data}).to_string()
+    }
+}
+
+/// Counts a request as open until its response is complete or dropped.
+struct Open {
+    face: Arc<Face>,
+}
+
+impl Open {
+    fn new(face: &Arc<Face>) -> Self {
+        face.open.fetch_add(1, Ordering::SeqCst);
+        Self {
+            face: Arc::clone(face),
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.face.open.fetch_sub(1, Ordering::SeqCst);
+        self.face.changed.send_replace(());
+    }
+}
+
+/// A request that never gets an answer; dropped when its client leaves.
+struct Hung<'a> {
+    face: &'a Face,
+}
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        self.face.hung_aborted.fetch_add(1, Ordering::SeqCst);
+        self.face.changed.send_replace(());
+    }
+}
+
+/// The whole body; the error is a refusal to send, or nothing where the client is gone.
+async fn read_body(body: Incoming) -> Result<Bytes, Result<ApiError, Cut>> {
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Ok(ApiError::body_too_large(BODY_BYTES_MAX)))
+        }
+        Err(_) => Err(Err(Cut)),
+    }
+}
+
+/// The response's id without prefix: `x-request-id` where it is plain, as vLLM does.
+fn request_id(headers: &HeaderMap, sequence: u64) -> String {
+    let given = headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok());
+    match given {
+        Some(id) if !id.contains(['"', '\\']) => id.to_owned(),
+        _ => format!(
+            "{:016x}",
+            xxhash_rust::xxh3::xxh3_64(&sequence.to_le_bytes())
+        ),
+    }
+}
+
+fn instant_answer(body: &[u8]) -> Response<Body> {
+    if instant::wants_stream(body) {
+        whole(StatusCode::OK, Some(STREAM_TYPE), instant::STREAM)
+    } else {
+        whole(StatusCode::OK, Some(JSON_TYPE), instant::WHOLE)
+    }
+}
+
+fn streamed(exchange: Exchange, open: Open) -> Response<Body> {
+    use futures::StreamExt as _;
+    let frames = exchange.stream().map(move |chunk| {
+        // The stream owns the guard, so that the request counts as open while bytes are due.
+        let _ = &open;
+        chunk.map(Frame::data)
+    });
+    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    set_type(&mut response, STREAM_TYPE);
+    response
+}
+
+fn refuse(error: &ApiError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    whole(status, Some(JSON_TYPE), error.to_json())
+}
+
+/// The shape of errors that come from vLLM's web framework.
+fn detail(status: StatusCode, text: &str) -> Response<Body> {
+    whole(
+        status,
+        Some(JSON_TYPE),
+        json!({ "detail": text }).to_string(),
+    )
+}
+
+fn json_ok(value: &serde_json::Value) -> Response<Body> {
+    whole(StatusCode::OK, Some(JSON_TYPE), value.to_string())
+}
+
+fn whole(
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    body: impl Into<Bytes>,
+) -> Response<Body> {
+    let body = Full::new(body.into()).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    if let Some(content_type) = content_type {
+        set_type(&mut response, content_type);
+    }
+    response
+}
+
+fn set_type(response: &mut Response<Body>, content_type: &'static str) {
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        http::HeaderValue::from_static(content_type),
+    );
+}
+
+fn unix_time_s() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}

@@ -1,0 +1,6 @@
+//! Why: everything about the simulated engine that needs more than one of its files.
+
+mod apis;
+mod faults;
+mod http_client;
+mod model;
