@@ -16,6 +16,13 @@ pub struct RoundRobin {
     turn: AtomicUsize,
 }
 
+impl Clone for RoundRobin {
+    /// A copy begins its own turns.
+    fn clone(&self) -> RoundRobin {
+        RoundRobin::default()
+    }
+}
+
 impl RoundRobin {
     pub(super) fn rank<'a>(&self, view: &View<'a>, _: &mut dyn RngCore) -> Shortlist<'a> {
         let count = view.endpoints.len();
