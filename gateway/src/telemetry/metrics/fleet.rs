@@ -1,0 +1,144 @@
+//! Gauges of endpoints, filled from the routers when the page is asked for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use warmgate_routing::health::{Failure, Standing};
+use warmgate_routing::tokens::BytesPerToken;
+use warmgate_routing::{Blocks, Endpoint, EndpointId, Router, Tokens};
+
+use super::family::Families;
+
+const CAUSES: [Failure; 3] = [Failure::Connect, Failure::Broken, Failure::Answer];
+const STANDINGS: [Standing; 4] = [
+    Standing::Unknown,
+    Standing::Healthy,
+    Standing::Ejected,
+    Standing::Trial,
+];
+
+/// The name of a cause in labels and in JSON.
+pub(super) fn cause_label(cause: Failure) -> &'static str {
+    match cause {
+        Failure::Connect => "connect",
+        Failure::Broken => "broken",
+        Failure::Answer => "answer",
+    }
+}
+
+fn standing_label(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Unknown => "unknown",
+        Standing::Healthy => "healthy",
+        Standing::Ejected => "ejected",
+        Standing::Trial => "trial",
+    }
+}
+
+/// Sets every gauge of an endpoint to what is true at `now`; endpoints that are gone have none.
+pub(super) fn fill(families: &Families, pools: &[(String, Arc<Router>)], now: Instant) {
+    for gauge in [
+        &families.inflight_requests,
+        &families.queued_prefill_tokens,
+        &families.decoding_requests,
+        &families.foreign_requests,
+        &families.endpoint_usable,
+        &families.endpoint_report_age_seconds,
+        &families.endpoint_known_cached_tokens,
+        &families.endpoints,
+    ] {
+        gauge.reset();
+    }
+    for (name, router) in pools {
+        let pool = router.pool();
+        for standing in STANDINGS {
+            let count = pool
+                .all()
+                .iter()
+                .filter(|endpoint| endpoint.health.standing(now) == standing)
+                .count();
+            let labels = [name.as_str(), standing_label(standing)];
+            families
+                .endpoints
+                .with_label_values(&labels)
+                .set(count as f64);
+        }
+        for endpoint in pool.all().iter() {
+            fill_endpoint(families, name, router, endpoint, now);
+        }
+    }
+}
+
+fn fill_endpoint(
+    families: &Families,
+    pool: &str,
+    router: &Router,
+    endpoint: &Endpoint,
+    now: Instant,
+) {
+    let labels = [pool, &*endpoint.spec.authority];
+    let load = endpoint.load.now();
+    let foreign = load.foreign_running + load.foreign_waiting;
+    for (gauge, value) in [
+        (&families.inflight_requests, f64::from(load.inflight)),
+        (
+            &families.queued_prefill_tokens,
+            load.queued_prefill.as_f64(),
+        ),
+        (&families.decoding_requests, f64::from(load.decoding)),
+        (&families.foreign_requests, f64::from(foreign)),
+        (
+            &families.endpoint_usable,
+            f64::from(u8::from(endpoint.is_usable(now))),
+        ),
+        (
+            &families.endpoint_known_cached_tokens,
+            known_cached_tokens(router, endpoint.id).as_f64(),
+        ),
+    ] {
+        gauge.with_label_values(&labels).set(value);
+    }
+    if let Some((_, at)) = &endpoint.observed.load().report {
+        let age = now.saturating_duration_since(*at).as_secs_f64();
+        families
+            .endpoint_report_age_seconds
+            .with_label_values(&labels)
+            .set(age);
+    }
+}
+
+/// Prompt tokens that the endpoint is believed to hold, at the nominal bytes per token.
+pub(crate) fn known_cached_tokens(router: &Router, endpoint: EndpointId) -> Tokens {
+    let Blocks(blocks) = router.index().occupancy(endpoint);
+    BytesPerToken::default().tokens(u64::from(blocks) * router.block_size().bytes() as u64)
+}
+
+/// Drops the counters of endpoints that are in no pool any more.
+pub(super) fn forget_gone(
+    families: &Families,
+    failed: &mut BTreeSet<(String, String)>,
+    pools: &[(String, Arc<Router>)],
+) {
+    failed.retain(|(pool, endpoint)| {
+        let is_here = pools
+            .iter()
+            .filter(|(name, _)| name == pool)
+            .any(|(_, router)| {
+                let pool = router.pool();
+                pool.all()
+                    .iter()
+                    .any(|here| *here.spec.authority == **endpoint)
+            });
+        if !is_here {
+            for cause in CAUSES {
+                let labels = [pool.as_str(), endpoint.as_str(), cause_label(cause)];
+                // A cause that never occurred has no series to remove.
+                let _ = families
+                    .endpoint_failures_total
+                    .remove_label_values(&labels);
+            }
+        }
+        is_here
+    });
+}

@@ -1,0 +1,11 @@
+//! What the gateway tells its operators: numbers, one line per request, and events.
+//!
+//! | file | for | cost |
+//! |---|---|---|
+//! | [`metrics`] | alerts and graphs, summed over requests | well below a microsecond a request |
+//! | [`access_log`] | what happened to one request | a queue; written by a thread of its own |
+//! | [`events`] | what happened to the gateway | rare |
+//!
+//! None of them ever holds a prompt.
+
+pub mod metrics;
