@@ -1,0 +1,290 @@
+//! From what was typed to what it means. Notes every problem before it gives up.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use warmgate_routing::prefix::IndexLimits;
+use warmgate_routing::{BlockSize, RouterSettings, Tokens};
+
+use super::error::{At, Problems};
+use super::load::Context;
+use super::raw::{RawAccessLog, RawConfig, RawDns, RawForward, RawPool, RawScrape, RawTls};
+use super::{
+    AccessLog, Config, EndpointSource, Forward, PoolConfig, Scrape, Tls, UpstreamUrl, limit,
+    routes, tls,
+};
+
+/// What `raw` means where the flags have their say; none where a problem was noted.
+pub(super) fn meaning(
+    raw: &RawConfig,
+    context: &Context,
+    problems: &mut Problems<'_>,
+) -> Option<Config> {
+    let mut raw = raw.clone();
+    context.overrides.apply(&mut raw);
+    let root = At::root();
+    // Nothing returns before everything has been looked at.
+    let listen = address(&raw.listen, &root.at("listen"), problems);
+    let admin = address(&raw.admin, &root.at("admin"), problems);
+    let tls = match &raw.tls {
+        Some(raw) => tls_listener(raw, &root.at("tls"), context, problems).map(Some),
+        None => Some(None),
+    };
+    let pools = pools(&raw, context, problems);
+    let routes = routes::meaning(&raw, problems);
+    let (listen, admin, tls) = (listen?, admin?, tls?);
+    let addresses = [Some(listen), tls.as_ref().map(|tls| tls.listen)];
+    if addresses.contains(&Some(admin)) {
+        return problems.note(
+            &root.at("admin"),
+            format!("{admin} is also an address for clients: give it a port of its own"),
+        );
+    }
+    if addresses[1] == addresses[0] {
+        return problems.note(
+            &root.at("tls").at("listen"),
+            format!("{listen} is also `listen`: give it a port of its own"),
+        );
+    }
+    Some(Config {
+        listen,
+        tls,
+        admin,
+        threads: raw.threads.map_or_else(cores, |threads| threads as usize),
+        limits: raw.limits,
+        forward: forward(&raw.forward),
+        response_headers: raw.response_headers,
+        explain: raw.explain,
+        access_log: raw.access_log.as_ref().map(|raw| access_log(raw, context)),
+        drain: Duration::from_secs(raw.shutdown.drain_s),
+        pools: pools?,
+        routes: routes?,
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+fn address(text: &str, at: &At, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => problems.note(
+            at,
+            format!(
+                "`{text}` is not an IP address and a port: write for example `0.0.0.0:8080`, \
+                 `127.0.0.1:8080` or `[::]:8080`"
+            ),
+        ),
+    }
+}
+
+fn tls_listener(
+    raw: &RawTls,
+    at: &At,
+    context: &Context,
+    problems: &mut Problems<'_>,
+) -> Option<Tls> {
+    let listen = address(&raw.listen, &at.at("listen"), problems);
+    let certificate = path(&raw.certificate, context);
+    let key = path(&raw.key, context);
+    let found = tls::certificates(&certificate);
+    let certificates = found.or_else(|problem| problems.fail(&at.at("certificate"), problem));
+    let found = tls::private_key(&key);
+    let private_key = found.or_else(|problem| problems.fail(&at.at("key"), problem));
+    tls::belong_together(certificates.ok()?, private_key.ok()?)
+        .or_else(|problem| problems.fail(&at.at("key"), problem))
+        .ok()?;
+    Some(Tls {
+        listen: listen?,
+        certificate,
+        key,
+    })
+}
+
+fn path(text: &str, context: &Context) -> PathBuf {
+    context.folder.join(text)
+}
+
+fn forward(raw: &RawForward) -> Forward {
+    let seconds = |seconds| (seconds > 0).then(|| Duration::from_secs(seconds));
+    Forward {
+        retries: raw.retries as usize,
+        connect_timeout: Duration::from_millis(raw.connect_timeout_ms),
+        first_byte_timeout: seconds(raw.first_byte_timeout_s),
+        idle_timeout: seconds(raw.idle_timeout_s),
+        keepalive: seconds(raw.keepalive_s),
+        keepalive_connections: raw.keepalive_connections,
+    }
+}
+
+fn access_log(raw: &RawAccessLog, context: &Context) -> AccessLog {
+    match raw.path.as_str() {
+        "-" => AccessLog::Stdout,
+        file => AccessLog::File(path(file, context)),
+    }
+}
+
+fn pools(
+    raw: &RawConfig,
+    context: &Context,
+    problems: &mut Problems<'_>,
+) -> Option<Vec<PoolConfig>> {
+    let at = At::root().at("pools");
+    if raw.pools.is_empty() {
+        return problems.note(
+            &at,
+            "no endpoints are named: write `--upstream http://host:port` on the command line, or \
+             `pools: [{name: main, upstreams: [\"http://host:port\"]}]` in the file",
+        );
+    }
+    let mut seen = BTreeMap::new();
+    let mut meant = Vec::with_capacity(raw.pools.len());
+    for (place, raw) in raw.pools.iter().enumerate() {
+        let at = at.at(place);
+        if let Some(first) = seen.insert(raw.name.as_str(), place) {
+            let name = &raw.name;
+            problems.note::<()>(
+                &at.at("name"),
+                format!("`{name}` is already the name of pools[{first}]: choose another"),
+            );
+        }
+        meant.push(pool(raw, &at, context, problems));
+    }
+    meant.into_iter().collect()
+}
+
+fn pool(
+    raw: &RawPool,
+    at: &At,
+    context: &Context,
+    problems: &mut Problems<'_>,
+) -> Option<PoolConfig> {
+    let named = pool_name(&raw.name, &at.at("name"), problems);
+    let endpoints = endpoints(raw, at, context, problems);
+    let block_size = BlockSize::from_tokens(raw.block_tokens)
+        .expect("invariant: the range of block_tokens excludes zero and overflow");
+    named?;
+    Some(PoolConfig {
+        name: raw.name.clone(),
+        endpoints: endpoints?,
+        policy: raw.policy.clone(),
+        router: RouterSettings {
+            block_size,
+            index: IndexLimits {
+                max_bytes: raw.index_bytes,
+            },
+            capacity: raw.capacity_tokens.map(Tokens),
+        },
+        scrape: scrape(&raw.scrape),
+    })
+}
+
+fn pool_name(name: &str, at: &At, problems: &mut Problems<'_>) -> Option<()> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let has_form = name.len() <= limit::POOL_NAME_BYTES_MAX
+        && !name.is_empty()
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if has_form {
+        return Some(());
+    }
+    let most = limit::POOL_NAME_BYTES_MAX;
+    problems.note(
+        at,
+        format!("`{name}` is no pool name: use a-z, 0-9 and inner hyphens, at most {most} of them"),
+    )
+}
+
+fn scrape(raw: &RawScrape) -> Option<Scrape> {
+    raw.enabled.then(|| Scrape {
+        interval: Duration::from_millis(raw.interval_ms),
+        timeout: Duration::from_millis(raw.timeout_ms),
+    })
+}
+
+fn endpoints(
+    raw: &RawPool,
+    at: &At,
+    context: &Context,
+    problems: &mut Problems<'_>,
+) -> Option<EndpointSource> {
+    match (&raw.upstreams, &raw.file, &raw.dns) {
+        (Some(urls), None, None) => upstreams(urls, &at.at("upstreams"), problems),
+        (None, Some(file), None) => {
+            let file = path(file, context);
+            if file.is_file() {
+                return Some(EndpointSource::File(file));
+            }
+            let name = file.display();
+            let problem = format!(
+                "{name} is not a file: relative paths start at the folder of the configuration file"
+            );
+            problems.note(&at.at("file"), problem)
+        }
+        (None, None, Some(dns)) => dns_source(dns, &at.at("dns"), problems),
+        (None, None, None) => problems.note(
+            at,
+            "has no endpoints: write one of `upstreams: [\"http://host:port\"]`, `file: PATH` and \
+             `dns: {name: HOST, port: PORT}`",
+        ),
+        _ => problems.note(
+            at,
+            "has more than one of `upstreams`, `file` and `dns`: keep one, and make another pool \
+             for the rest",
+        ),
+    }
+}
+
+fn upstreams(urls: &[String], at: &At, problems: &mut Problems<'_>) -> Option<EndpointSource> {
+    if urls.is_empty() {
+        return problems.note(at, "is empty: write at least one `http://host:port`");
+    }
+    let mut seen = BTreeMap::new();
+    let mut meant = Vec::with_capacity(urls.len());
+    for (place, url) in urls.iter().enumerate() {
+        let url = match url.parse::<UpstreamUrl>() {
+            Ok(url) => url,
+            Err(error) => {
+                problems.note::<()>(&at.at(place), error);
+                continue;
+            }
+        };
+        if let Some(first) = seen.insert(url.clone(), place) {
+            problems.note::<()>(
+                &at.at(place),
+                format!("{url} is already at place {first}: name each endpoint once"),
+            );
+        }
+        meant.push(url);
+    }
+    (seen.len() == urls.len()).then_some(EndpointSource::Upstreams(meant))
+}
+
+fn dns_source(raw: &RawDns, at: &At, problems: &mut Problems<'_>) -> Option<EndpointSource> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let name = &raw.name;
+    let labels = name.strip_suffix('.').unwrap_or(name);
+    if name.len() > 253 || !labels.split('.').all(label) {
+        return problems.note(
+            &at.at("name"),
+            format!("`{name}` is no host name: write only the name, without scheme and port"),
+        );
+    }
+    Some(EndpointSource::Dns {
+        name: raw.name.clone(),
+        port: raw.port,
+        tls: raw.tls,
+        interval: Duration::from_millis(raw.interval_ms),
+    })
+}

@@ -1,0 +1,53 @@
+//! What the command line says about the configuration: it wins over the file, also on reload.
+
+use std::net::SocketAddr;
+
+use warmgate_routing::Policy;
+
+use super::raw::{RawConfig, RawPool, RawRoute, RawTarget};
+use super::{ANY_MODEL, COMMAND_LINE_POOL, UpstreamUrl};
+
+/// Flags of `warmgate serve`; what is absent or empty leaves the file as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// In place of `listen`.
+    pub listen: Option<SocketAddr>,
+    /// In place of `admin`.
+    pub admin: Option<SocketAddr>,
+    /// In place of `threads`.
+    pub threads: Option<u32>,
+    /// In place of `pools` and `routes`: one pool, [`COMMAND_LINE_POOL`], which takes every model.
+    pub upstreams: Vec<UpstreamUrl>,
+    /// Name in [`Policy::NAMES`]: the policy of every pool. A pool that has it already keeps its
+    /// parameters.
+    pub policy: Option<&'static str>,
+}
+
+impl Overrides {
+    pub(super) fn apply(&self, raw: &mut RawConfig) {
+        if let Some(listen) = self.listen {
+            raw.listen = listen.to_string();
+        }
+        if let Some(admin) = self.admin {
+            raw.admin = admin.to_string();
+        }
+        if self.threads.is_some() {
+            raw.threads = self.threads;
+        }
+        if !self.upstreams.is_empty() {
+            let urls = self.upstreams.iter().map(UpstreamUrl::to_string);
+            raw.pools = vec![RawPool::of_upstreams(COMMAND_LINE_POOL, urls.collect())];
+            raw.routes = vec![RawRoute {
+                model: ANY_MODEL.to_owned(),
+                targets: vec![RawTarget::to_pool(COMMAND_LINE_POOL)],
+            }];
+        }
+        let Some(name) = self.policy else { return };
+        for pool in &mut raw.pools {
+            if pool.policy.name() != name {
+                pool.policy = Policy::by_name(name)
+                    .expect("invariant: the flag's parser takes names of policies only");
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Loads the configuration again when its file changes.
