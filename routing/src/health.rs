@@ -12,7 +12,7 @@ use serde::Serialize;
 /// Failures in a row that eject an endpoint.
 pub const FAILURES_TO_EJECT: u32 = 3;
 /// First pause; each further ejection without a success in between doubles it.
-pub const EJECTION_BASE: Duration = Duration::from_secs(1);
+pub const EJECTION_BASE: Duration = Duration::from_secs(2);
 /// Longest pause.
 pub const EJECTION_MAX: Duration = Duration::from_secs(30);
 /// Pause between two trial requests once the ejection has run out.
@@ -63,6 +63,8 @@ struct Ejection {
 pub struct Health {
     // Spares the hot path the lock: false means that nothing is ejected.
     is_ejected: AtomicBool,
+    // Likewise: true means that a success would change nothing.
+    is_settled: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -106,6 +108,9 @@ impl Health {
 
     /// A request was answered without fault of the endpoint.
     pub fn note_success(&self) {
+        if self.is_settled.load(Ordering::Acquire) {
+            return;
+        }
         let mut state = self.state.lock();
         *state = State {
             heard: true,
@@ -117,6 +122,7 @@ impl Health {
     /// A request or probe failed. Returns true where this ejected the endpoint.
     pub fn note_failure(&self, cause: Failure, now: Instant) -> bool {
         let mut state = self.state.lock();
+        self.is_settled.store(false, Ordering::Release);
         state.failures_in_a_row = state.failures_in_a_row.saturating_add(1);
         let is_enough = cause == Failure::Connect || state.failures_in_a_row >= FAILURES_TO_EJECT;
         let is_running = state.ejected.as_ref().is_some_and(|ejection| {

@@ -158,7 +158,7 @@ impl Registry {
                 self.next_id = self
                     .next_id
                     .checked_add(1)
-                    .expect("fewer than 2^32 endpoints in one process");
+                    .expect("invariant: fewer than 2^32 endpoints in one process");
                 Endpoint::new(id, spec)
             }
         };

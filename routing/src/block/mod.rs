@@ -42,7 +42,7 @@ impl Default for BlockSize {
     /// 64 tokens: fine enough that the unmatched tail costs little, coarse enough that a
     /// 100k-token prompt is 1,600 blocks.
     fn default() -> BlockSize {
-        BlockSize::from_tokens(64).expect("64 tokens are neither zero nor too many")
+        BlockSize::from_tokens(64).expect("invariant: 64 tokens are neither zero nor too many")
     }
 }
 

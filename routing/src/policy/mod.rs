@@ -11,7 +11,7 @@
 //!
 //! A policy is a function of a [`View`] and of chance. It never does I/O, reads no clock, and
 //! returns endpoints, best first. Its name in the configuration is the name of its file and of its
-//! metric label. A new one is a file here and a line in [`policies!`].
+//! metric label. A new one is a file here and a line in `policies!`.
 
 use rand::RngCore;
 use schemars::JsonSchema;

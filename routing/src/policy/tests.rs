@@ -118,11 +118,23 @@ fn prompt(seed: u64, blocks: u64) -> PromptBlocks {
 fn warm_wins_while_waiting_is_cheaper_than_computing_again() {
     let agent = prompt(1, 100);
     let mut idle = Scene::new("cost", 3).warm(1, &agent, 90);
-    insta::assert_snapshot!(idle.table(&agent), @"");
+    insta::assert_snapshot!(idle.table(&agent), @"
+    cost: prompt 6400 tokens, 3 of 3 endpoints considered
+    endpoint          matched  queued  decoding  requests      score  reason
+    e01                  5760       0         0         0     1920.0  Score
+    e00                     0       0         0         0    19200.0  Score
+    e02                     0       0         0         0    19200.0  Score
+    ");
     let mut full = Scene::new("cost", 3)
         .warm(1, &agent, 90)
         .busy(1, 3, 6_000, false);
-    insta::assert_snapshot!(full.table(&agent), @"");
+    insta::assert_snapshot!(full.table(&agent), @"
+    cost: prompt 6400 tokens, 3 of 3 endpoints considered
+    endpoint          matched  queued  decoding  requests      score  reason
+    e00                     0       0         0         0    19200.0  Score
+    e02                     0       0         0         0    19200.0  Score
+    e01                  5760   18000         0         3    20820.0  Score
+    ");
 }
 
 #[test]
@@ -131,7 +143,13 @@ fn decodes_and_occupancy_break_ties() {
     let mut scene = Scene::new("cost", 3)
         .busy(0, 4, 1_000, true)
         .busy(2, 8, 1_000, true);
-    insta::assert_snapshot!(scene.table(&cold), @"");
+    insta::assert_snapshot!(scene.table(&cold), @"
+    cost: prompt 640 tokens, 3 of 3 endpoints considered
+    endpoint          matched  queued  decoding  requests      score  reason
+    e01                     0       0         0         0     1920.0  Score
+    e00                     0       0         4         4     2376.0  Score
+    e02                     0       0         8         8     2832.0  Score
+    ");
 }
 
 #[test]
@@ -153,9 +171,27 @@ fn prefix_affinity_switches_at_its_thresholds() {
             .warm(1, &shared, blocks)
             .warm(0, &prompt(4, 5), 5)
     };
-    insta::assert_snapshot!(warm(4).table(&shared), @"");
-    insta::assert_snapshot!(warm(3).table(&shared), @"");
-    insta::assert_snapshot!(warm(4).busy(1, 65, 10, true).table(&shared), @"");
+    insta::assert_snapshot!(warm(4).table(&shared), @"
+    prefix_affinity: prompt 640 tokens, 3 of 3 endpoints considered
+    endpoint          matched  queued  decoding  requests      score  reason
+    e01                   256       0         0         0     -256.0  LongestMatch
+    e00                     0       0         0         0       -0.0  LongestMatch
+    e02                     0       0         0         0       -0.0  LongestMatch
+    ");
+    insta::assert_snapshot!(warm(3).table(&shared), @"
+    prefix_affinity: prompt 640 tokens, 3 of 3 endpoints considered
+    endpoint          matched  queued  decoding  requests      score  reason
+    e02                     0       0         0         0        0.0  EmptiestCache
+    e01                   192       0         0         0        3.0  EmptiestCache
+    e00                     0       0         0         0        5.0  EmptiestCache
+    ");
+    insta::assert_snapshot!(warm(4).busy(1, 65, 10, true).table(&shared), @"
+    prefix_affinity: prompt 640 tokens, 3 of 3 endpoints considered
+    endpoint          matched  queued  decoding  requests      score  reason
+    e00                     0       0         0         0        0.0  Imbalance
+    e02                     0       0         0         0        0.0  Imbalance
+    e01                   256       0        65        65       65.0  Imbalance
+    ");
 }
 
 #[test]
