@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use thiserror::Error;
 use warmgate_routing::Unroutable;
+use warmgate_routing::request::RequestError;
 
 /// Model names listed in an error; further ones are only counted.
 pub const KNOWN_MODELS_MAX: usize = 20;
@@ -300,6 +301,13 @@ impl From<Unroutable> for GatewayError {
             Unroutable::NoSuchModel { model, known } => GatewayError::NoSuchModel { model, known },
             Unroutable::NoEndpoint => GatewayError::NoEndpoint,
         }
+    }
+}
+
+impl From<RequestError> for GatewayError {
+    fn from(error: RequestError) -> GatewayError {
+        let reason = error.to_string();
+        GatewayError::BadRequest { reason }
     }
 }
 

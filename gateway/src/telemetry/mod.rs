@@ -8,4 +8,6 @@
 //!
 //! None of them ever holds a prompt.
 
+pub mod access_log;
+pub mod events;
 pub mod metrics;

@@ -21,6 +21,7 @@ mod pool;
 mod reference;
 
 pub use family::{Family, Kind, TABLE};
+pub(crate) use fleet::known_cached_tokens;
 pub use outcome::{AbortPhase, Outcome, RetryReason};
 pub use pool::PoolMetrics;
 pub use reference::reference;

@@ -1,0 +1,141 @@
+//! The one table of admin paths, from which the application and its documentation come.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use http::{StatusCode, header};
+use serde_json::json;
+
+use super::readiness::Readiness;
+use super::{AdminState, endpoints, explain, pools};
+use crate::error::GatewayError;
+use crate::telemetry::metrics;
+
+/// One row of the table.
+pub(super) struct AdminRoute {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    /// What it answers, for people.
+    pub(super) summary: &'static str,
+    pub(super) statuses: &'static [u16],
+    handler: fn() -> MethodRouter<AdminState>,
+}
+
+/// Every admin path, in the order of the documentation.
+pub(super) const ROUTES: &[AdminRoute] = &[
+    AdminRoute {
+        method: "GET",
+        path: "/health",
+        summary: "200 while the process lives, whatever the endpoints do: for liveness probes.",
+        statuses: &[200],
+        handler: || get(health),
+    },
+    AdminRoute {
+        method: "GET",
+        path: "/ready",
+        summary: "200 while at least one endpoint answers and the gateway is not draining: for \
+                  readiness probes. JSON: `ready`, `degraded` (some pool has no endpoint that \
+                  answers), `reasons`, and the count of `endpoints` and of `usable` ones in each \
+                  of `pools`. An endpoint of which nothing was heard yet does not count.",
+        statuses: &[200, 503],
+        handler: || get(ready),
+    },
+    AdminRoute {
+        method: "GET",
+        path: "/metrics",
+        summary: "All metrics in Prometheus' text format 0.0.4; see [metrics](metrics.md).",
+        statuses: &[200],
+        handler: || get(metrics_page),
+    },
+    AdminRoute {
+        method: "GET",
+        path: "/endpoints",
+        summary: "JSON list: for each endpoint its `address`, `key`, `pool`, `engine`, `role`, \
+                  `models` (null until it has listed them), `labels`, `serving`, `health`, \
+                  `usable`, what the gateway has there (`inflight`, `queued_prefill_tokens`, \
+                  `decoding`, `prompt_tokens`), what others have (`foreign_running`, \
+                  `foreign_waiting`), its last metrics page (`scraped`, null until one was read: \
+                  `age_s`, `stale`, `running`, `waiting`, `kv_usage`, `capacity_tokens`, \
+                  `prefix_query_tokens`, `prefix_hit_tokens`), and `known_cached_tokens`.",
+        statuses: &[200],
+        handler: || get(endpoint_list),
+    },
+    AdminRoute {
+        method: "GET",
+        path: "/pools",
+        summary: "JSON list: for each pool its `name`, `policy` with parameters, `block_bytes`, \
+                  `endpoints`, `usable` ones, and `models`.",
+        statuses: &[200],
+        handler: || get(pool_list),
+    },
+    AdminRoute {
+        method: "GET",
+        path: "/config",
+        summary: "The configuration in force as JSON, defaults included, secrets hidden.",
+        statuses: &[200],
+        handler: || get(config),
+    },
+    AdminRoute {
+        method: "POST",
+        path: "/explain",
+        summary: "What would be decided for a request, without sending it or keeping anything of \
+                  it. Body: `{\"path\": \"/v1/chat/completions\", \"headers\": {...}, \"body\": \
+                  {...}}`, `headers` may be left out. Answers the table of the decision, or the \
+                  error that the request would get.",
+        statuses: &[200, 400, 404, 413, 503],
+        handler: || {
+            post(explain::explain).layer(DefaultBodyLimit::max(explain::EXPLAIN_BODY_BYTES_MAX))
+        },
+    },
+];
+
+/// Every route, and JSON for what is none.
+pub(super) fn router() -> axum::Router<AdminState> {
+    ROUTES
+        .iter()
+        .fold(axum::Router::new(), |router, route| {
+            let wrong_method = GatewayError::WrongMethod {
+                allowed: route.method,
+            };
+            let handler = (route.handler)().fallback(|| async { wrong_method });
+            router.route(route.path, handler)
+        })
+        .fallback(|| async { GatewayError::NoSuchPath })
+}
+
+async fn health() -> Response {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")})).into_response()
+}
+
+async fn ready(State(state): State<AdminState>) -> Response {
+    let readiness = Readiness::of(&state.pools.load(), state.is_draining(), Instant::now());
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(readiness)).into_response()
+}
+
+async fn metrics_page(State(state): State<AdminState>) -> Response {
+    let (pools, now) = (state.pools.load(), Instant::now());
+    let readiness = Readiness::of(&pools, state.is_draining(), now);
+    state.metrics.set_ready(readiness.ready);
+    let page = state.metrics.render(&pools, now);
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response()
+}
+
+async fn endpoint_list(State(state): State<AdminState>) -> Response {
+    Json(endpoints::list(&state.pools.load(), Instant::now())).into_response()
+}
+
+async fn pool_list(State(state): State<AdminState>) -> Response {
+    Json(pools::list(&state.pools.load(), Instant::now())).into_response()
+}
+
+async fn config(State(state): State<AdminState>) -> Response {
+    Json(&**state.config.load()).into_response()
+}
