@@ -132,6 +132,12 @@ impl<'a> InferenceRequest<'a> {
         })
     }
 
+    /// Whether the client sent fields that only the gateway sets.
+    #[must_use]
+    pub fn has_stripped_fields(&self) -> bool {
+        !self.edits.cuts.is_empty()
+    }
+
     /// The body as an engine may see it: without the fields that only the gateway sets, and with
     /// `new_model` in place of the client's. None: forward the body as it came.
     #[must_use]

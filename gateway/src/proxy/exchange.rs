@@ -1,0 +1,141 @@
+//! One inference request as a straight line: body, plan, first answer, relay, what was learned.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue};
+use pingora::connectors::http::Connector;
+use pingora::proxy::Session;
+use warmgate_routing::health::Failure;
+use warmgate_routing::request::Api;
+
+use crate::proxy::context::Context;
+use crate::proxy::plan::{self, Plan};
+use crate::proxy::relay::{Passage, Relay};
+use crate::proxy::retry::{self, Answered, Outgoing};
+use crate::proxy::stop::Stop;
+use crate::proxy::{body, headers};
+
+/// Rows of a decision in a header; clients bound the size of headers, many at 8 KiB.
+const HEADER_ROWS_MAX: usize = 8;
+
+/// Serves one request of an inference API.
+///
+/// # Errors
+/// As [`Stop`] says; nothing has been written where it asks for an answer.
+pub async fn serve(
+    connector: &Connector,
+    session: &mut Session,
+    api: Api,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    let live = Arc::clone(&context.live);
+    let body = body::read(session, live.limits.body_bytes as usize).await?;
+    context.body_bytes = body.len() as u64;
+
+    let received = Instant::now();
+    let request = session.req_header();
+    let explain = live.explain
+        && request
+            .headers
+            .get(headers::EXPLAIN)
+            .is_some_and(|value| value == "1");
+    let plan = plan::make(&live, api, &request.headers, &body, explain)?;
+    context.note_plan(&plan, received.elapsed());
+    note_oddities(&plan);
+    let header = headers::for_endpoint(request, plan.body.len(), &context.request_id)
+        .map_err(|error| Stop::bug(format!("request header refused: {error}")))?;
+    drop(body);
+
+    let outgoing = Outgoing {
+        header: &header,
+        plan: &plan,
+        forward: &live.forward,
+    };
+    let answered = tokio::select! {
+        biased;
+        answered = retry::first_answer(connector, &outgoing, context) => answered?,
+        _ = session.as_downstream_mut().read_body_or_idle(true) => return Err(Stop::ClientGone),
+    };
+    relay(connector, session, &plan, answered, context).await
+}
+
+fn note_oddities(plan: &Plan<'_>) {
+    if plan.is_stripped {
+        plan.way.pool.process_metrics.stripped("field", 1);
+    }
+    if let Some(kind) = plan.decision.degraded {
+        plan.way.pool.metrics.degraded(kind);
+        tracing::debug!(pool = %plan.way.pool.name, ?kind, "degraded decision");
+    }
+}
+
+async fn relay(
+    connector: &Connector,
+    session: &mut Session,
+    plan: &Plan<'_>,
+    answered: Answered<'_>,
+    context: &mut Context,
+) -> Result<(), Stop> {
+    let Answered {
+        choice,
+        answer,
+        guard,
+    } = answered;
+    let status = answer.header().status;
+    context.status = Some(status);
+    let added = added_headers(
+        plan,
+        answered_by(context, &choice.endpoint.spec.authority),
+        context,
+    );
+    let shape = context.error_shape();
+    let mut passage = Passage::default();
+    let relay = Relay {
+        connector,
+        answer,
+        guard,
+        added,
+        shape,
+    };
+    let outcome = relay.run(session, &mut passage).await;
+
+    context.note_passage(&passage);
+    let pool = plan.way.pool;
+    if passage.heard.has_failed && status.is_success() {
+        pool.note_failure(&choice.endpoint, Failure::Answer);
+    }
+    if let Some(counted) = passage.heard.usage.prompt {
+        let model = plan.way.rename.unwrap_or(&plan.model);
+        pool.router.learn(model, &plan.prompt, counted);
+    }
+    outcome
+}
+
+fn answered_by(context: &Context, authority: &str) -> Option<HeaderValue> {
+    let is_shown = context.live.response_headers.endpoint;
+    is_shown
+        .then(|| HeaderValue::from_str(authority).ok())
+        .flatten()
+}
+
+fn added_headers(
+    plan: &Plan<'_>,
+    endpoint: Option<HeaderValue>,
+    context: &Context,
+) -> HeaderMap<HeaderValue> {
+    let mut added = HeaderMap::with_capacity(3);
+    added.insert(headers::REQUEST_ID, context.request_id.clone());
+    if let Some(endpoint) = endpoint {
+        added.insert(headers::ENDPOINT, endpoint);
+    }
+    if let Some(explanation) = &plan.decision.explanation {
+        let mut shown = explanation.clone();
+        shown.rows.truncate(HEADER_ROWS_MAX);
+        let json = serde_json::to_string(&shown).ok();
+        if let Some(value) = json.and_then(|json| HeaderValue::from_str(&json).ok()) {
+            added.insert(headers::DECISION, value);
+        }
+    }
+    added
+}

@@ -1,0 +1,49 @@
+//! The decision for a request that is described, not sent.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::{Value, json};
+use warmgate_routing::request::Api;
+
+use crate::error::GatewayError;
+use crate::proxy::Gateway;
+use crate::proxy::live::Live;
+use crate::proxy::plan;
+
+/// Explains where a request would go now.
+///
+/// # Errors
+/// As the request itself would.
+pub fn explain(
+    live: &Live,
+    path: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Value, GatewayError> {
+    let api = Api::from_path(path).ok_or(GatewayError::NoSuchPath)?;
+    let plan = plan::make(live, api, headers, &Bytes::copy_from_slice(body), true)?;
+    Ok(json!({
+        "api": api.as_str(),
+        "model": plan.model,
+        "pool": &*plan.way.pool.name,
+        "served_model": plan.way.rename.unwrap_or(&plan.model),
+        "blocks": plan.prompt.hashes.len(),
+        "prompt_bytes": plan.prompt.bytes,
+        "decision": plan.decision.explanation,
+    }))
+}
+
+impl Gateway {
+    /// See [`explain`].
+    ///
+    /// # Errors
+    /// As the request itself would.
+    pub fn explain(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Value, GatewayError> {
+        explain(&self.live.load(), path, headers, body)
+    }
+}

@@ -1,0 +1,107 @@
+//! What is in force: the routes and pools of the present configuration.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use warmgate_routing::health::Failure;
+use warmgate_routing::{Endpoint, Router};
+
+use crate::config::{Forward, Limits, ResponseHeaders, Routes};
+use crate::error::GatewayError;
+use crate::telemetry::metrics::{Metrics, PoolMetrics};
+
+/// A pool with what belongs to it outside routing.
+pub struct PoolHandle {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its routing state.
+    pub router: Arc<Router>,
+    /// Its metrics.
+    pub metrics: Arc<PoolMetrics>,
+    /// Metrics of the process.
+    pub process_metrics: Arc<Metrics>,
+}
+
+impl PoolHandle {
+    /// An endpoint failed a request.
+    pub fn note_failure(&self, endpoint: &Endpoint, cause: Failure) {
+        self.process_metrics
+            .endpoint_failed(&self.name, &endpoint.spec.authority, cause);
+        if endpoint.health.note_failure(cause, Instant::now()) {
+            self.metrics.ejected();
+            tracing::warn!(pool = %self.name, endpoint = %endpoint.spec.authority, ?cause, "endpoint ejected");
+        }
+    }
+}
+
+/// The present configuration, as far as requests are concerned. Replaced whole.
+pub struct Live {
+    /// Model names to pools.
+    pub routes: Routes,
+    /// All pools, in the order of the configuration.
+    pub pools: Vec<Arc<PoolHandle>>,
+    /// Time-outs and retries.
+    pub forward: Forward,
+    /// Bounds on requests.
+    pub limits: Limits,
+    /// Headers added to answers.
+    pub response_headers: ResponseHeaders,
+    /// Whether clients may ask for decisions.
+    pub explain: bool,
+}
+
+/// Where one model's requests go.
+pub struct Way<'a> {
+    /// The pool.
+    pub pool: &'a Arc<PoolHandle>,
+    /// Model name to send there, where it is not the client's.
+    pub rename: Option<&'a str>,
+}
+
+impl Live {
+    /// Where requests for `model` go.
+    ///
+    /// # Errors
+    /// Where no route takes the name.
+    pub fn way(&self, model: &str) -> Result<Way<'_>, GatewayError> {
+        let target = self
+            .routes
+            .target(model)
+            .ok_or_else(|| GatewayError::NoSuchModel {
+                model: model.to_owned(),
+                known: self.models(),
+            })?;
+        let pool = self
+            .pool(&target.pool)
+            .ok_or_else(|| GatewayError::Internal {
+                detail: format!("route to pool {} that does not exist", target.pool),
+            })?;
+        Ok(Way {
+            pool,
+            rename: target.model.as_deref(),
+        })
+    }
+
+    /// The pool of that name.
+    #[must_use]
+    pub fn pool(&self, name: &str) -> Option<&Arc<PoolHandle>> {
+        self.pools.iter().find(|pool| *pool.name == *name)
+    }
+
+    /// Names that clients can ask for, sorted: routes that name a model, and, where a route takes
+    /// any other name, what its pool's endpoints have listed.
+    #[must_use]
+    pub fn models(&self) -> Vec<String> {
+        let mut models: Vec<String> = self
+            .routes
+            .exact()
+            .map(|(model, _)| model.to_owned())
+            .collect();
+        if let Some(pool) = self.routes.any().and_then(|target| self.pool(&target.pool)) {
+            models.extend(pool.router.pool().models().map(str::to_owned));
+        }
+        models.sort_unstable();
+        models.dedup();
+        models
+    }
+}

@@ -1,0 +1,217 @@
+//! The way of a request through the gateway.
+//!
+//! ```text
+//! inference POST   body -> plan (parse, route, hash, decide) -> retry { forward } -> relay
+//! anything else    passthrough: Pingora's own loop, to a lightly loaded endpoint
+//! both             context: what is known of the request, counted and logged at its end
+//! ```
+//!
+//! Inference requests are forwarded inside Pingora's request filter, over Pingora's connectors: its
+//! own loop would lose bodies longer than its retry buffer of 64 KiB once they have been read
+//! (decision 0002).
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::{Method, header};
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType};
+use warmgate_routing::request::Api;
+
+use crate::error::GatewayError;
+
+mod answer;
+pub mod body;
+pub mod context;
+pub mod exchange;
+mod explain;
+pub mod forward;
+pub mod headers;
+pub mod ledger;
+pub mod live;
+mod models;
+pub mod passthrough;
+pub mod plan;
+pub mod relay;
+mod request_id;
+pub mod retry;
+pub mod stop;
+pub mod underway;
+
+use context::Context;
+use ledger::Ledger;
+use live::Live;
+use stop::Stop;
+use underway::UnderwayCount;
+
+/// The proxy service: what Pingora calls for each request.
+pub struct Gateway {
+    live: Arc<ArcSwap<Live>>,
+    connector: Connector,
+    ledger: Ledger,
+    underway: UnderwayCount,
+}
+
+impl Gateway {
+    /// A gateway for whatever `live` holds at the time of each request.
+    #[must_use]
+    pub fn new(
+        live: Arc<ArcSwap<Live>>,
+        ledger: Ledger,
+        underway: UnderwayCount,
+        connector: Option<ConnectorOptions>,
+    ) -> Gateway {
+        Gateway {
+            live,
+            connector: Connector::new(connector),
+            ledger,
+            underway,
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new(self.live.load_full(), self.underway.enter())
+    }
+
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> pingora::Result<bool> {
+        session.as_downstream_mut().set_pipelining_enabled(true);
+        let request = session.req_header();
+        context.request_id = request_id::honoured_or_made(&request.headers);
+        let path = request.uri.path();
+        if request.method == Method::GET && path == "/v1/models" {
+            let list = models::list(&context.live);
+            answer::json(session, context, &list).await?;
+            return Ok(true);
+        }
+        context.api = Api::from_path(path).filter(|_| request.method == Method::POST);
+        let Some(api) = context.api else {
+            return Ok(false);
+        };
+        match exchange::serve(&self.connector, session, api, context).await {
+            Ok(()) => Ok(true),
+            Err(Stop::Answer(error)) => {
+                answer::error(session, context, error).await?;
+                Ok(true)
+            }
+            Err(Stop::ClientGone) => {
+                context.is_client_gone = true;
+                session.as_downstream_mut().set_keepalive(None);
+                Ok(true)
+            }
+            Err(Stop::Cut) => Err(Error::new_up(ErrorType::ConnectionClosed)),
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        context: &mut Context,
+    ) -> pingora::Result<Box<HttpPeer>> {
+        passthrough::choose(context).map_err(|error| {
+            let status = error.status().as_u16();
+            context.error = Some(error);
+            Error::new(ErrorType::HTTPStatus(status))
+        })
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        headers::strip_internal(request);
+        request.insert_header(headers::REQUEST_ID, context.request_id.clone())?;
+        if let Some(endpoint) = &context.endpoint {
+            request.insert_header(header::HOST, &*endpoint.spec.authority)?;
+        }
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        error.set_retry(passthrough::note_unreachable(context));
+        error
+    }
+
+    async fn response_filter(
+        &self,
+        _: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> pingora::Result<()> {
+        context.status = Some(response.status);
+        if let Some(endpoint) = context
+            .endpoint
+            .as_ref()
+            .filter(|_| context.live.response_headers.endpoint)
+        {
+            response.insert_header(headers::ENDPOINT, &*endpoint.spec.authority)?;
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
+        context.is_client_gone |= *error.esource() == ErrorSource::Downstream;
+        let is_answered = session.response_written().is_some();
+        if !is_answered && !context.is_client_gone {
+            let ours = context.error.take().unwrap_or_else(|| why(error));
+            // A client that is gone by now cannot be told anyway.
+            let _ = answer::error(session, context, ours).await;
+        }
+        let error_code = context.status.map_or(0, |status| status.as_u16());
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        // The access log and the metrics have it; Pingora's line would repeat the path's query.
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+        context.passing = None;
+        self.ledger.enter(session, context);
+    }
+}
+
+/// Pingora's failure to forward, in our words.
+fn why(error: &Error) -> GatewayError {
+    match error.etype() {
+        ErrorType::ConnectTimedout
+        | ErrorType::ConnectRefused
+        | ErrorType::ConnectNoRoute
+        | ErrorType::ConnectError
+        | ErrorType::ConnectProxyFailure => GatewayError::EndpointUnreachable,
+        _ if *error.esource() == ErrorSource::Upstream => GatewayError::EndpointBroken,
+        _ => GatewayError::Internal {
+            detail: error.to_string(),
+        },
+    }
+}

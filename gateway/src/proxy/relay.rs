@@ -1,0 +1,167 @@
+//! An endpoint's answer on its way to the client: never held back, merged where it is already there.
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+use pingora::connectors::http::Connector;
+use pingora::proxy::Session;
+use warmgate_routing::ledger::LoadGuard;
+
+use crate::error::ErrorShape;
+use crate::proxy::forward::Answer;
+use crate::proxy::headers;
+use crate::proxy::stop::Stop;
+use crate::stream::{Heard, Listener};
+
+/// Bytes of ready chunks that are merged into one write.
+pub const COALESCE_BYTES_MAX: usize = 64 * 1024;
+
+/// What was heard while an answer passed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passage {
+    /// When something of the answer itself came first.
+    pub first_token_at: Option<Instant>,
+    /// Counts and errors.
+    pub heard: Heard,
+}
+
+/// An answer to be passed on.
+pub struct Relay<'a> {
+    /// To give the connection back to.
+    pub connector: &'a Connector,
+    /// Its header has been read.
+    pub answer: Answer,
+    /// Its weight; moves at the first token, ends with the relay.
+    pub guard: LoadGuard,
+    /// Headers that this gateway adds.
+    pub added: HeaderMap<HeaderValue>,
+    /// In which shape to report that an engine broke off.
+    pub shape: ErrorShape,
+}
+
+impl Relay<'_> {
+    /// Passes the answer on to its end. What was heard is in `passage` on every path out.
+    ///
+    /// # Errors
+    /// [`Stop::ClientGone`] where the client left (the engine's work is aborted), [`Stop::Cut`]
+    /// where the engine broke off and the client cannot be told in its own format.
+    pub async fn run(mut self, session: &mut Session, passage: &mut Passage) -> Result<(), Stop> {
+        let header = headers::for_client(self.answer.header(), session.is_http2(), &self.added)
+            .map_err(|_| Stop::Cut)?;
+        let content_type = header
+            .headers
+            .get(CONTENT_TYPE)
+            .map_or(&b""[..], HeaderValue::as_bytes);
+        let mut listener = Listener::new(content_type);
+        let downstream = session.as_downstream_mut();
+        let outcome = match downstream.write_response_header(Box::new(header)).await {
+            Ok(()) => self.pump(session, &mut listener, passage).await,
+            Err(_) => Err(Stop::ClientGone),
+        };
+        passage.heard = listener.heard();
+        match outcome {
+            Ok(()) => {
+                self.answer.release(self.connector).await;
+                Ok(())
+            }
+            Err(stop) => {
+                self.answer.abort().await;
+                Err(stop)
+            }
+        }
+    }
+
+    async fn pump(
+        &mut self,
+        session: &mut Session,
+        listener: &mut Listener,
+        passage: &mut Passage,
+    ) -> Result<(), Stop> {
+        loop {
+            let downstream = session.as_downstream_mut();
+            let chunk = tokio::select! {
+                biased;
+                chunk = self.answer.next() => chunk,
+                _ = downstream.read_body_or_idle(true) => return Err(Stop::ClientGone),
+            };
+            let is_end = match chunk {
+                Ok(Some(first)) => {
+                    let (bytes, after) = self.coalesce(first);
+                    listener.feed(&bytes);
+                    if passage.first_token_at.is_none() && listener.has_begun() {
+                        passage.first_token_at = Some(Instant::now());
+                        self.guard.note_first_token();
+                    }
+                    write(session, bytes, matches!(after, After::End)).await?;
+                    match after {
+                        After::More => continue,
+                        After::End => return Ok(()),
+                        After::Broken => None,
+                    }
+                }
+                Ok(None) => Some(()),
+                Err(_) => None,
+            };
+            return match is_end {
+                Some(()) => write(session, Bytes::new(), true).await,
+                None => self.break_off(session, listener).await,
+            };
+        }
+    }
+
+    /// Takes what is already there, without waiting, into one piece.
+    fn coalesce(&mut self, first: Bytes) -> (Bytes, After) {
+        let mut merged: Option<BytesMut> = None;
+        let mut length = first.len();
+        while length < COALESCE_BYTES_MAX {
+            match self.answer.next().now_or_never() {
+                None => break,
+                Some(Ok(Some(more))) => {
+                    length += more.len();
+                    merged
+                        .get_or_insert_with(|| BytesMut::from(&first[..]))
+                        .extend_from_slice(&more);
+                }
+                Some(Ok(None)) => return (freeze(first, merged), After::End),
+                Some(Err(_)) => return (freeze(first, merged), After::Broken),
+            }
+        }
+        (freeze(first, merged), After::More)
+    }
+
+    /// The engine broke off. A stream of events can say so; anything else can only be cut.
+    async fn break_off(
+        &mut self,
+        session: &mut Session,
+        listener: &mut Listener,
+    ) -> Result<(), Stop> {
+        listener.note_broken();
+        if listener.is_events() {
+            let event = crate::stream::broken_event(self.shape);
+            write(session, event, true).await?;
+        }
+        Err(Stop::Cut)
+    }
+}
+
+/// What came after a piece, as far as it is known.
+enum After {
+    More,
+    End,
+    Broken,
+}
+
+fn freeze(first: Bytes, merged: Option<BytesMut>) -> Bytes {
+    merged.map_or(first, BytesMut::freeze)
+}
+
+async fn write(session: &mut Session, bytes: Bytes, is_end: bool) -> Result<(), Stop> {
+    let downstream = session.as_downstream_mut();
+    downstream
+        .write_response_body(bytes, is_end)
+        .await
+        .map_err(|_| Stop::ClientGone)
+}

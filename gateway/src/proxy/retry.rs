@@ -1,0 +1,161 @@
+//! Walking down the order of a decision until somebody answers.
+//!
+//! Only before the first byte has reached the client, and never after a time-out: an engine that
+//! has not answered yet may still be computing, and a second one would only add to the queue.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::StatusCode;
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use warmgate_routing::Choice;
+use warmgate_routing::health::Failure;
+use warmgate_routing::ledger::LoadGuard;
+
+use crate::config::Forward;
+use crate::error::GatewayError;
+use crate::proxy::context::Context;
+use crate::proxy::forward::{self, Answer, AttemptError};
+use crate::proxy::headers;
+use crate::proxy::live::PoolHandle;
+use crate::proxy::plan::Plan;
+use crate::proxy::stop::Stop;
+use crate::telemetry::metrics::RetryReason;
+
+/// Stale kept connections that are tried on one endpoint before it counts as failed. A restarted
+/// engine leaves some behind in each of our threads.
+const STALE_MAX: u32 = 8;
+
+/// One request, ready to be sent to any endpoint.
+pub struct Outgoing<'a> {
+    /// Its header, but for the host.
+    pub header: &'a RequestHeader,
+    /// Body, prompt, and where it may go.
+    pub plan: &'a Plan<'a>,
+    /// How long to wait for what.
+    pub forward: &'a Forward,
+}
+
+/// An endpoint has answered.
+pub struct Answered<'a> {
+    /// Who.
+    pub choice: &'a Choice,
+    /// What.
+    pub answer: Answer,
+    /// Its weight there; to be held until the answer is complete.
+    pub guard: LoadGuard,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Answered(Answer),
+    /// Another endpoint may do better; where there is none, this is the answer.
+    Refused(Answer, RetryReason),
+    Failed(GatewayError, RetryReason),
+}
+
+/// Sends the request to the endpoints of the plan in turn.
+///
+/// # Errors
+/// Where the last endpoint could not be reached, broke off or timed out.
+pub async fn first_answer<'a>(
+    connector: &Connector,
+    outgoing: &Outgoing<'a>,
+    context: &mut Context,
+) -> Result<Answered<'a>, Stop> {
+    let plan = outgoing.plan;
+    let mut choices = plan.decision.order.iter().peekable();
+    while let Some(choice) = choices.next() {
+        context.attempts += 1;
+        context.endpoint = Some(Arc::clone(&choice.endpoint));
+        context.matched = choice.matched;
+        let guard = plan
+            .way
+            .pool
+            .router
+            .send(choice, &plan.prompt, Instant::now());
+        let is_last = choices.peek().is_none();
+        let reason = match attempt(connector, choice, outgoing).await? {
+            Attempt::Answered(answer) => {
+                return Ok(Answered {
+                    choice,
+                    answer,
+                    guard,
+                });
+            }
+            Attempt::Refused(answer, _) if is_last => {
+                return Ok(Answered {
+                    choice,
+                    answer,
+                    guard,
+                });
+            }
+            Attempt::Failed(error, _) if is_last => return Err(error.into()),
+            Attempt::Refused(answer, reason) => {
+                answer.abort().await;
+                reason
+            }
+            Attempt::Failed(_, reason) => reason,
+        };
+        plan.way.pool.metrics.retried(reason);
+    }
+    Err(Stop::bug("a decision without endpoints".to_owned()))
+}
+
+async fn attempt(
+    connector: &Connector,
+    choice: &Choice,
+    outgoing: &Outgoing<'_>,
+) -> Result<Attempt, Stop> {
+    let pool = outgoing.plan.way.pool;
+    let mut stale = 0;
+    let outcome = loop {
+        let header = headers::addressed(outgoing.header, &choice.endpoint)
+            .map_err(|error| Stop::bug(format!("host refused: {error}")))?;
+        let body = &outgoing.plan.body;
+        let sent = forward::send(connector, &choice.endpoint, header, body, outgoing.forward);
+        match sent.await {
+            Err(AttemptError::Stale) if stale < STALE_MAX => stale += 1,
+            outcome => break outcome,
+        }
+    };
+    let cause = match outcome {
+        Ok(answer) => return Ok(judge(pool, choice, answer)),
+        Err(AttemptError::TimedOut) => {
+            pool.note_failure(&choice.endpoint, Failure::Broken);
+            let limit = outgoing.forward.first_byte_timeout.unwrap_or_default();
+            return Err(GatewayError::EndpointTimeout { limit }.into());
+        }
+        Err(AttemptError::Stale) => Failure::Broken,
+        Err(AttemptError::Failed(cause)) => cause,
+    };
+    pool.note_failure(&choice.endpoint, cause);
+    Ok(match cause {
+        Failure::Connect => {
+            Attempt::Failed(GatewayError::EndpointUnreachable, RetryReason::Connect)
+        }
+        Failure::Broken | Failure::Answer => {
+            Attempt::Failed(GatewayError::EndpointBroken, RetryReason::Broken)
+        }
+    })
+}
+
+/// Learns from the status of an answer, and whether to look for a better one.
+fn judge(pool: &PoolHandle, choice: &Choice, answer: Answer) -> Attempt {
+    match answer.header().status {
+        StatusCode::TOO_MANY_REQUESTS => Attempt::Refused(answer, RetryReason::Overloaded),
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            pool.note_failure(&choice.endpoint, Failure::Answer);
+            Attempt::Refused(answer, RetryReason::Answer)
+        }
+        status => {
+            if status.is_server_error() {
+                pool.note_failure(&choice.endpoint, Failure::Answer);
+            } else {
+                choice.endpoint.health.note_success();
+            }
+            Attempt::Answered(answer)
+        }
+    }
+}
