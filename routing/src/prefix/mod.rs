@@ -1,0 +1,153 @@
+//! The approximate prefix index: what we routed where, and so what is warm where.
+//!
+//! # When to use it
+//! Always: it needs nothing from the engine, no tokenizer and no events. It believes that an
+//! endpoint holds what was sent to it, as far as the endpoint's capacity reaches and oldest out
+//! first, as engines do it (vLLM frees a request's blocks from the end, and evicts the least
+//! recently used). What engines report corrects it: their size by [`PrefixIndex::set_capacity`],
+//! fewer cached tokens than believed by [`PrefixIndex::truncate`], a restart by
+//! [`PrefixIndex::remove`].
+//!
+//! # How it works
+//! A radix tree over chains of block hashes, shared by all endpoints. A node is a run of up to
+//! 512 blocks; a run nothing follows is lengthened in place, and cut in two where a prompt leaves
+//! it. A conversation on one endpoint is a handful of nodes, however many turns it has.
+//!
+//! Equal hash means equal prefix. So one map from first hash to node serves the whole tree, and
+//! how far a prompt follows a run is found by comparing the run's last block, or else by binary
+//! search: a walk costs its nodes, not its blocks.
+//!
+//! Each node lists who holds how many of its blocks. Each of these holdings stands in two orders
+//! of recency: its endpoint's, for the capacity in blocks, and everyone's, for the limit in bytes.
+//! An endpoint's path is refreshed so that it stays newer than what hangs below it; then the
+//! oldest is always the end of a chain, and is cut from its end. Who holds a block therefore holds
+//! all before it, and the lookup of one endpoint along a path is a binary search as well.
+//!
+//! # Memory
+//! A block takes 8 bytes however many endpoints hold it. A node takes about 100 bytes beside, and
+//! each endpoint that holds it about 50 more. All storage grows in pages or in exact steps; a
+//! change reckons first what it will allocate at most, and makes room before it begins. So
+//! [`IndexStats::bytes`] covers every allocation (with an allowance for the allocator's own
+//! headers), and never exceeds [`IndexLimits::max_bytes`]. Pages are kept for reuse while the
+//! index holds anything.
+//!
+//! # Example
+//! ```
+//! use warmgate_routing::block::BlockHash;
+//! use warmgate_routing::endpoint::EndpointId;
+//! use warmgate_routing::prefix::PrefixIndex;
+//! use warmgate_routing::units::Blocks;
+//!
+//! let index = PrefixIndex::default();
+//! let (a, b, c) = (EndpointId(0), EndpointId(1), EndpointId(2));
+//! let turn = |blocks: u64| (0..blocks).map(BlockHash).collect::<Vec<_>>();
+//! index.insert(&turn(4), a);
+//! index.insert(&turn(6), b);
+//!
+//! let found = index.matches(&turn(9), &[c], 8, 0);
+//! assert_eq!(found.get(a), Blocks(4));
+//! assert_eq!(found.get(b), Blocks(6));
+//! assert_eq!(found.get(c), Blocks::ZERO);
+//! assert_eq!(found.deepest(), Blocks(6));
+//! ```
+
+use smallvec::SmallVec;
+
+use crate::endpoint::EndpointId;
+use crate::units::Blocks;
+
+mod approximate;
+mod child_map;
+mod endpoints;
+mod evict;
+mod insert;
+mod invariants;
+mod lru;
+mod node;
+mod slab;
+mod tree;
+
+pub use approximate::{DEFAULT_CAPACITY, PrefixIndex};
+
+/// Default of [`IndexLimits::max_bytes`]: 30 million distinct blocks, or 2 billion tokens.
+pub const DEFAULT_MAX_BYTES: u64 = 256 << 20;
+
+/// Limits of an index as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexLimits {
+    /// Memory that it may take, in bytes; at most 64 GiB are used. Below about 64 KiB there is
+    /// room for nothing, and everything is [refused](IndexStats::refused).
+    pub max_bytes: u64,
+}
+
+impl Default for IndexLimits {
+    fn default() -> IndexLimits {
+        IndexLimits {
+            max_bytes: DEFAULT_MAX_BYTES,
+        }
+    }
+}
+
+/// Sizes of an index, and counts since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexStats {
+    /// Memory taken, the fixed part and the allocator's overhead included.
+    pub bytes: u64,
+    /// Runs of blocks.
+    pub nodes: usize,
+    /// Pairs of an endpoint and a run.
+    pub holdings: usize,
+    /// Distinct blocks.
+    pub blocks: u64,
+    /// Blocks that endpoints were made to forget because of their own capacity.
+    pub evicted_for_capacity: u64,
+    /// Blocks that endpoints were made to forget because of [`IndexLimits::max_bytes`].
+    pub evicted_for_bytes: u64,
+    /// Insertions (and capacities) recorded in part or not at all: the limit had no room for them
+    /// even with everything else forgotten.
+    pub refused: u64,
+}
+
+/// How many leading blocks of one prompt each of some endpoints is believed to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrefixMatch {
+    // Sorted by endpoint, none of them zero.
+    held: SmallVec<[(EndpointId, Blocks); 16]>,
+    deepest: Blocks,
+}
+
+impl PrefixMatch {
+    /// What `endpoint` holds. Zero as well where it was neither asked for nor among the deepest.
+    #[must_use]
+    pub fn get(&self, endpoint: EndpointId) -> Blocks {
+        match self.held.binary_search_by_key(&endpoint, |&(id, _)| id) {
+            Ok(position) => self.held[position].1,
+            Err(_) => Blocks::ZERO,
+        }
+    }
+
+    /// Endpoints that hold at least one block, in the order of their ids, with what they hold.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (EndpointId, Blocks)> {
+        self.held.iter().copied()
+    }
+
+    /// Endpoints that hold at least one block, in the order of their ids.
+    pub fn holders(&self) -> impl ExactSizeIterator<Item = EndpointId> {
+        self.held.iter().map(|&(endpoint, _)| endpoint)
+    }
+
+    /// The most that any endpoint holds, whether or not it is listed here.
+    #[must_use]
+    pub fn deepest(&self) -> Blocks {
+        self.deepest
+    }
+
+    fn push(&mut self, endpoint: EndpointId, blocks: Blocks) {
+        self.held.push((endpoint, blocks));
+    }
+
+    fn settle(&mut self) {
+        self.held.sort_unstable();
+        self.held.dedup();
+    }
+}
