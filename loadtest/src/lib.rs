@@ -2,7 +2,11 @@
 //! traffic, and reports that show what routing did to it.
 //!
 //! - [`engine`]: a simulated vLLM server, in this process or as `warmgate-loadtest engine`.
-
-#![warn(missing_docs)]
+//! - [`trace`]: recorded traffic, read from files.
+//! - [`replay`]: sends recorded or synthetic traffic and measures every answer.
+//! - [`report`]: runs side by side, as numbers, a table and one HTML page.
 
 pub mod engine;
+pub mod replay;
+pub mod report;
+pub mod trace;

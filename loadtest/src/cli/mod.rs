@@ -3,8 +3,11 @@
 //! Exit codes: 0 done, 1 the run failed, 2 the arguments make no sense.
 
 mod engine;
+mod replay;
+mod report;
 
 use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +25,10 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve a simulated vLLM engine.
     Engine(engine::EngineArgs),
+    /// Send a trace or a synthetic load and measure the answers.
+    Replay(Box<replay::ReplayArgs>),
+    /// Compare runs in a table and on one HTML page.
+    Report(report::ReportArgs),
 }
 
 /// Runs one command to its end.
@@ -33,6 +40,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         .init();
     let result = match cli.command {
         Command::Engine(args) => engine::run(args),
+        Command::Replay(args) => replay::run(*args),
+        Command::Report(args) => report::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,4 +72,9 @@ fn runtime(threads: usize) -> std::io::Result<tokio::runtime::Runtime> {
         .worker_threads(threads)
         .enable_all()
         .build()
+}
+
+/// Writes an answer to standard output.
+fn print(text: &str) -> std::io::Result<()> {
+    std::io::stdout().lock().write_all(text.as_bytes())
 }
