@@ -409,14 +409,47 @@ mod tests {
                 body["error"]["type"].as_str().unwrap(),
             )
         });
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r"
+        404 model_not_found | client | - | not_found_error | the model `gpt-5` does not exist here; use one of: llama, qwen
+        404 path_not_found | client | - | not_found_error | nothing is served at this path; check the base URL
+        405 wrong_method | client | - | invalid_request_error | this path takes GET only
+        400 bad_request | client | - | invalid_request_error | expected `:` at line 1 column 9
+        400 bad_framing | client | - | invalid_request_error | the length of the body cannot be told (two lengths); send one content-length or a complete chunked body
+        413 body_too_large | client | - | request_too_large | the body is too large; shorten it: the limit is 42 bytes
+        408 body_timeout | client | retry | invalid_request_error | the body did not arrive within 30 s; retry
+        429 saturated | control_plane | retry after 1 s | rate_limit_error | all endpoints are saturated; retry after 1 s
+        503 no_endpoint | control_plane | retry after 1 s | overloaded_error | no endpoint takes requests now; retry after 1 s
+        502 endpoint_unreachable | endpoint | retry | api_error | no connection to a model server could be made; retry
+        502 endpoint_broken | endpoint | retry | api_error | the model server broke the connection before it answered; retry
+        504 endpoint_timeout | endpoint | retry | timeout_error | the model server did not answer within 30 s; shorten the prompt or retry later
+        503 shutting_down | gateway | retry after 1 s | overloaded_error | the gateway is shutting down; retry
+        500 internal | gateway | retry | api_error | the gateway has a bug, which was logged and counted; retry, and report it with the request id
+        ");
     }
 
     #[test]
     fn has_the_shape_of_the_api() {
         let error = &every()[0];
-        insta::assert_json_snapshot!(body(error, ErrorShape::OpenAi), @"");
-        insta::assert_json_snapshot!(body(error, ErrorShape::Anthropic), @"");
+        insta::assert_json_snapshot!(body(error, ErrorShape::OpenAi), @r#"
+        {
+          "error": {
+            "code": "model_not_found",
+            "message": "the model `gpt-5` does not exist here; use one of: llama, qwen",
+            "param": "model",
+            "type": "invalid_request_error"
+          }
+        }
+        "#);
+        insta::assert_json_snapshot!(body(error, ErrorShape::Anthropic), @r#"
+        {
+          "error": {
+            "message": "the model `gpt-5` does not exist here; use one of: llama, qwen",
+            "type": "not_found_error"
+          },
+          "request_id": "req-1",
+          "type": "error"
+        }
+        "#);
     }
 
     #[test]

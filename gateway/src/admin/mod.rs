@@ -81,3 +81,6 @@ impl IntoResponse for GatewayError {
         (answer.status, headers, answer.body).into_response()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::telemetry::metrics::Metrics;
 
 mod line;
@@ -48,11 +50,11 @@ impl Destination {
     }
 }
 
-/// The access log; cheap to share behind an [`Arc`]. Dropping the last one writes what is left.
+/// The access log. Dropping it writes what is left.
 #[derive(Debug)]
 pub struct AccessLog {
     queue: Arc<Queue>,
-    writer: Option<JoinHandle<()>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -73,7 +75,7 @@ impl AccessLog {
             .spawn(move || write_all(&theirs, out, &counters))?;
         Ok(AccessLog {
             queue,
-            writer: Some(writer),
+            writer: Mutex::new(Some(writer)),
             metrics,
         })
     }
@@ -87,9 +89,9 @@ impl AccessLog {
 
     /// Writes what is in the queue and ends the writer; later lines are lost and counted. Blocks
     /// for as long as the destination does.
-    pub fn close(&mut self) {
+    pub fn close(&self) {
         self.queue.close();
-        if let Some(writer) = self.writer.take()
+        if let Some(writer) = self.writer.lock().take()
             && writer.join().is_err()
         {
             self.metrics.bug();
@@ -110,10 +112,12 @@ fn write_all(queue: &Queue, mut out: Box<dyn Write + Send>, metrics: &Metrics) {
         text.clear();
         for line in &lines {
             match serde_json::to_vec(line) {
-                Ok(json) => text.extend_from_slice(&json),
+                Ok(json) => {
+                    text.extend_from_slice(&json);
+                    text.push(b'\n');
+                }
                 Err(_) => metrics.bug(),
             }
-            text.push(b'\n');
         }
         match out.write_all(&text).and_then(|()| out.flush()) {
             Ok(()) => is_failing = false,
@@ -128,3 +132,6 @@ fn write_all(queue: &Queue, mut out: Box<dyn Write + Send>, metrics: &Metrics) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,6 +180,14 @@ families! {
         "Prompt tokens that the gateway believes the endpoint to hold.";
     endpoints: Gauge["pool", "standing"]
         "Endpoints of the pool by health: unknown, healthy, ejected, trial.";
+    prefix_index_bytes: Gauge["pool"]
+        "Memory that the prefix index takes; bounded by the configuration.";
+    prefix_index_blocks: Gauge["pool"]
+        "Distinct prompt blocks in the prefix index.";
+    prefix_index_evicted_blocks_total: Counter["pool", "cause"]
+        "Blocks that endpoints are no longer believed to hold: capacity (the endpoint's own) or bytes (the index's limit).";
+    prefix_index_refused_total: Counter["pool"]
+        "Prompts recorded in part or not at all because the index's limit had no room for them.";
     scrapes_total: Counter["pool", "result"]
         "Reads of endpoints' metrics pages: ok or error.";
     config_reloads_total: Counter["result"]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use prometheus::IntCounter;
 use warmgate_routing::health::{Failure, Standing};
 use warmgate_routing::tokens::BytesPerToken;
 use warmgate_routing::{Blocks, Endpoint, EndpointId, Router, Tokens};
@@ -47,6 +48,8 @@ pub(super) fn fill(families: &Families, pools: &[(String, Arc<Router>)], now: In
         &families.endpoint_report_age_seconds,
         &families.endpoint_known_cached_tokens,
         &families.endpoints,
+        &families.prefix_index_bytes,
+        &families.prefix_index_blocks,
     ] {
         gauge.reset();
     }
@@ -64,10 +67,38 @@ pub(super) fn fill(families: &Families, pools: &[(String, Arc<Router>)], now: In
                 .with_label_values(&labels)
                 .set(count as f64);
         }
+        fill_index(families, name, router);
         for endpoint in pool.all().iter() {
             fill_endpoint(families, name, router, endpoint, now);
         }
     }
+}
+
+fn fill_index(families: &Families, pool: &str, router: &Router) {
+    let stats = router.index().stats();
+    for (gauge, value) in [
+        (&families.prefix_index_bytes, stats.bytes),
+        (&families.prefix_index_blocks, stats.blocks),
+    ] {
+        gauge.with_label_values(&[pool]).set(value as f64);
+    }
+    let evicted = &families.prefix_index_evicted_blocks_total;
+    for (cause, blocks) in [
+        ("capacity", stats.evicted_for_capacity),
+        ("bytes", stats.evicted_for_bytes),
+    ] {
+        follow(&evicted.with_label_values(&[pool, cause]), blocks);
+    }
+    let refused = &families.prefix_index_refused_total;
+    follow(&refused.with_label_values(&[pool]), stats.refused);
+}
+
+/// Brings a counter to a count that is kept elsewhere and starts anew with a new router.
+fn follow(counter: &IntCounter, count: u64) {
+    if count < counter.get() {
+        counter.reset();
+    }
+    counter.inc_by(count - counter.get());
 }
 
 fn fill_endpoint(

@@ -41,6 +41,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub struct Metrics {
     registry: Registry,
     families: Arc<Families>,
+    unrouted: Arc<PoolMetrics>,
     pools: Mutex<BTreeMap<String, Arc<PoolMetrics>>>,
     model_labels: Arc<Mutex<BTreeSet<String>>>,
     // Endpoints that have a counter, to be dropped with the endpoint.
@@ -77,17 +78,21 @@ impl Metrics {
         families
             .access_log_dropped_total
             .with_label_values::<&str>(&[]);
+        let (families, model_labels) = (Arc::new(families), Arc::default());
         Metrics {
             registry,
-            families: Arc::new(families),
+            unrouted: Arc::new(PoolMetrics::new(UNROUTED, &families, &model_labels)),
+            families,
             pools: Mutex::default(),
-            model_labels: Arc::default(),
+            model_labels,
             failed: Mutex::default(),
             page: Mutex::default(),
         }
     }
 
-    /// Handles of the pool of that name; resolve once and keep.
+    /// Handles of the pool of that name; resolve once and keep. Give it its router
+    /// ([`PoolMetrics::follow`]) and the names that routes send there
+    /// ([`PoolMetrics::know_models`]), else its models are counted as [`OTHER`].
     #[must_use]
     pub fn pool(&self, name: &str) -> Arc<PoolMetrics> {
         let mut pools = self.pools.lock();
@@ -103,7 +108,7 @@ impl Metrics {
     /// Handles for requests that never reached a pool.
     #[must_use]
     pub fn unrouted(&self) -> Arc<PoolMetrics> {
-        self.pool(UNROUTED)
+        Arc::clone(&self.unrouted)
     }
 
     /// An attempt or a probe failed by the endpoint's fault; `endpoint` is its host and port.
@@ -177,7 +182,7 @@ impl Metrics {
     pub fn render(&self, pools: &[(String, Arc<Router>)], now: Instant) -> String {
         let _one_at_a_time = self.page.lock();
         for (name, router) in pools {
-            self.pool(name).know_models(router.pool().models());
+            self.pool(name).follow(router);
         }
         fleet::fill(&self.families, pools, now);
         fleet::forget_gone(&self.families, &mut self.failed.lock(), pools);
@@ -188,3 +193,6 @@ impl Metrics {
         String::from_utf8(page).expect("invariant: names, help and labels are UTF-8")
     }
 }
+
+#[cfg(test)]
+mod tests;

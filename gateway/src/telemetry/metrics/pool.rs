@@ -1,14 +1,14 @@
 //! Series of one pool and of its models, resolved once so that a request hashes no labels.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use prometheus::{Histogram, IntCounter};
-use warmgate_routing::Tokens;
 use warmgate_routing::decision::Degraded;
 use warmgate_routing::request::Api;
+use warmgate_routing::{Router, Tokens};
 
 use super::family::Families;
 use super::outcome::{AbortPhase, Outcome, RetryReason};
@@ -39,6 +39,7 @@ pub struct PoolMetrics {
     predicted_over: OnceLock<Histogram>,
     predicted_under: OnceLock<Histogram>,
     overflow: IntCounter,
+    router: Mutex<Weak<Router>>,
 }
 
 impl std::fmt::Debug for PoolMetrics {
@@ -67,7 +68,14 @@ impl PoolMetrics {
             predicted_over: OnceLock::new(),
             predicted_under: OnceLock::new(),
             overflow: families.label_overflow_total.with_label_values(&["model"]),
+            router: Mutex::default(),
         }
+    }
+
+    /// Names that this router's endpoints list are known from now on, as soon as they are asked
+    /// for.
+    pub fn follow(&self, router: &Arc<Router>) {
+        *self.router.lock() = Arc::downgrade(router);
     }
 
     /// These names exist, by a route or by an endpoint's list: their requests get series of their
@@ -164,8 +172,18 @@ impl PoolMetrics {
             .observe(error.abs());
     }
 
+    /// Whether an endpoint lists a name that is asked for the first time, or that nobody serves.
+    fn is_listed(&self, model: &str) -> bool {
+        let router = self.router.lock().upgrade();
+        router.is_some_and(|router| router.pool().models().any(|listed| listed == model))
+    }
+
     fn note_model(&self, outcome: &Outcome<'_>, api: usize) {
-        let models = self.models.load();
+        let mut models = self.models.load();
+        if !models.contains_key(outcome.model) && self.is_listed(outcome.model) {
+            self.know_models([outcome.model]);
+            models = self.models.load();
+        }
         let (model, label) = match models.get(outcome.model) {
             Some(model) => (model, outcome.model),
             None => (&self.other_models, OTHER),
