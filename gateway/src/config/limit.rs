@@ -17,7 +17,8 @@ pub const POOL_NAME_BYTES_MAX: usize = 63;
 /// Longest model name in a route, in bytes.
 pub const MODEL_NAME_BYTES_MAX: usize = 256;
 
-pub(super) const THREADS_MAX: u32 = 1_024;
+/// Most threads that forward requests.
+pub const THREADS_MAX: u32 = 1_024;
 pub(super) const BODY_BYTES_MIN: u64 = 1_024;
 pub(super) const BODY_BYTES_MAX: u64 = 1 << 30;
 pub(super) const RETRIES_MAX: u32 = 10;
@@ -29,8 +30,6 @@ pub(super) const BLOCK_TOKENS_MAX: u32 = 4_096;
 pub(super) const INDEX_BYTES_MIN: u64 = 1 << 20;
 pub(super) const INDEX_BYTES_MAX: u64 = 1 << 40;
 pub(super) const CAPACITY_TOKENS_MAX: u64 = 1_000_000_000_000;
-pub(super) const DNS_INTERVAL_MS_MIN: u64 = 100;
-pub(super) const DNS_INTERVAL_MS_MAX: u64 = 3_600_000;
 pub(super) const SCRAPE_INTERVAL_MS_MIN: u64 = 50;
 /// Half of the age at which routing takes a report for stale.
 pub(super) const SCRAPE_INTERVAL_MS_MAX: u64 = 5_000;

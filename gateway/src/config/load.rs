@@ -29,8 +29,11 @@ impl Source {
         self.parse(&self.read()?)
     }
 
-    /// The bytes of the file, at most [`limit::CONFIG_BYTES_MAX`]; empty where there is no file.
-    pub(super) fn read(&self) -> Result<Vec<u8>, ConfigError> {
+    /// The bytes of the file, empty where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is longer than [`limit::CONFIG_BYTES_MAX`].
+    pub fn read(&self) -> Result<Vec<u8>, ConfigError> {
         let Some(path) = &self.file else {
             return Ok(Vec::new());
         };

@@ -200,11 +200,11 @@ fn pool_name(name: &str, at: &At, problems: &mut Problems<'_>) -> Option<()> {
     )
 }
 
-fn scrape(raw: &RawScrape) -> Option<Scrape> {
-    raw.enabled.then(|| Scrape {
+fn scrape(raw: &RawScrape) -> Scrape {
+    Scrape {
         interval: Duration::from_millis(raw.interval_ms),
         timeout: Duration::from_millis(raw.timeout_ms),
-    })
+    }
 }
 
 fn endpoints(
@@ -285,6 +285,5 @@ fn dns_source(raw: &RawDns, at: &At, problems: &mut Problems<'_>) -> Option<Endp
         name: raw.name.clone(),
         port: raw.port,
         tls: raw.tls,
-        interval: Duration::from_millis(raw.interval_ms),
     })
 }

@@ -20,18 +20,20 @@ mod meaning;
 mod overrides;
 mod policy_range;
 pub mod raw;
+pub mod reference;
 pub mod reload;
 mod routes;
+pub mod schema;
 mod tls;
-mod upstream_url;
 
 pub use error::ConfigError;
 pub use load::Source;
 pub use overrides::Overrides;
 pub use raw::{Limits, RawConfig, ResponseHeaders};
+pub use reload::NeedsRestart;
 pub use routes::{Routes, Target};
 pub use tls::Tls;
-pub use upstream_url::UpstreamUrl;
+pub use warmgate_discovery::UpstreamUrl;
 
 /// The model of a route that takes every name without a route of its own.
 pub const ANY_MODEL: &str = "*";
@@ -65,6 +67,27 @@ pub struct Config {
     pub pools: Vec<PoolConfig>,
     /// Where each model's requests go.
     pub routes: Routes,
+}
+
+impl Config {
+    /// The keys whose values in `new` take effect at the next start only.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Config) -> NeedsRestart {
+        let connections = |config: &Config| config.forward.keepalive_connections;
+        let changed = [
+            ("listen", self.listen != new.listen),
+            ("tls", self.tls != new.tls),
+            ("admin", self.admin != new.admin),
+            ("threads", self.threads != new.threads),
+            ("access_log", self.access_log != new.access_log),
+            (
+                "forward.keepalive_connections",
+                connections(self) != connections(new),
+            ),
+        ];
+        let keys = changed.into_iter().filter(|(_, changed)| *changed);
+        NeedsRestart(keys.map(|(key, _)| key).collect())
+    }
 }
 
 /// How requests are sent to endpoints.
@@ -104,8 +127,8 @@ pub struct PoolConfig {
     pub policy: Policy,
     /// Block length, bound of the index, and cache size of an endpoint.
     pub router: RouterSettings,
-    /// How the engines' metrics are read; none: not at all.
-    pub scrape: Option<Scrape>,
+    /// How the engines' metrics are read.
+    pub scrape: Scrape,
 }
 
 /// Who the endpoints of a pool are.
@@ -123,8 +146,6 @@ pub enum EndpointSource {
         port: u16,
         /// Whether endpoints speak TLS.
         tls: bool,
-        /// Time between two resolutions.
-        interval: Duration,
     },
 }
 

@@ -3,9 +3,12 @@
 //! The JSON Schema and the configuration reference are printed from these types, and the ranges
 //! are enforced from the same attributes. What the keys mean together is found out in `meaning`.
 
+use std::time::Duration;
+
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use warmgate_discovery::ProbeSettings;
 use warmgate_routing::Policy;
 
 use super::limit;
@@ -280,14 +283,6 @@ pub struct RawDns {
     /// Whether endpoints speak TLS.
     #[serde(default)]
     pub tls: bool,
-    /// Time between two resolutions, in milliseconds.
-    #[garde(range(min = limit::DNS_INTERVAL_MS_MIN, max = limit::DNS_INTERVAL_MS_MAX))]
-    #[serde(default = "default_dns_interval_ms")]
-    pub interval_ms: u64,
-}
-
-fn default_dns_interval_ms() -> u64 {
-    5_000
 }
 
 /// How the engines' metrics are read.
@@ -295,9 +290,6 @@ fn default_dns_interval_ms() -> u64 {
 #[serde(default, deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct RawScrape {
-    /// Whether `/metrics` and `/v1/models` are read at all. Without them routing knows only its
-    /// own traffic, and every endpoint is taken to serve every model.
-    pub enabled: bool,
     /// Time between two readings of one endpoint, in milliseconds.
     #[garde(range(min = limit::SCRAPE_INTERVAL_MS_MIN, max = limit::SCRAPE_INTERVAL_MS_MAX))]
     pub interval_ms: u64,
@@ -308,10 +300,11 @@ pub struct RawScrape {
 
 impl Default for RawScrape {
     fn default() -> RawScrape {
+        let probe = ProbeSettings::default();
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         RawScrape {
-            enabled: true,
-            interval_ms: 1_000,
-            timeout_ms: 2_000,
+            interval_ms: ms(probe.interval),
+            timeout_ms: ms(probe.timeout),
         }
     }
 }
