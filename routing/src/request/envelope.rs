@@ -46,7 +46,7 @@ struct Settings {
 }
 
 pub(super) fn parse(api: Api, body: &[u8]) -> Result<InferenceRequest<'_>, RequestError> {
-    let body = std::str::from_utf8(body).map_err(|error| RequestError::NotUtf8 {
+    let body = simdutf8::compat::from_utf8(body).map_err(|error| RequestError::NotUtf8 {
         at: error.valid_up_to(),
     })?;
     let (mut fields, mut settings) = (PromptFields::default(), Settings::default());
@@ -253,4 +253,123 @@ fn whole_number(value: &str) -> Option<u64> {
         // The cast saturates, and the engine has the last word on absurd limits.
         (number.fract() == 0.0 && number >= 0.0).then_some(number as u64)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<InferenceRequest<'_>, RequestError> {
+        InferenceRequest::parse(Api::ChatCompletions, body.as_bytes())
+    }
+
+    #[test]
+    fn settings_are_read() {
+        let request = parse(
+            r#"{"model":"a\u002fb","stream":true,"stream_options":{"include_usage":true},
+                "max_tokens":7,"max_completion_tokens":1e2,"n":3,"cache_salt":"s"}"#,
+        )
+        .unwrap();
+        assert_eq!(request.model.as_deref(), Some("a/b"));
+        assert!(request.stream && request.wants_usage);
+        assert_eq!(request.output_limit, Some(Tokens(100)));
+        assert_eq!(request.choices, 3);
+        assert_eq!(request.cache_salt.as_deref(), Some("s"));
+    }
+
+    #[test]
+    fn what_is_absent_null_or_odd_has_its_default() {
+        for body in [
+            "{}",
+            r#"{"model":null,"stream":null,"n":null,"max_tokens":null,"user":null,"metadata":null}"#,
+            r#"{"stream":"no","n":0,"max_tokens":-1,"user":"","metadata":[],"stream_options":7}"#,
+            r#"{"stream":true,"stream":false,"model":"a","model":null}"#,
+        ] {
+            let request = parse(body).unwrap();
+            assert_eq!(request.model, None, "{body}");
+            assert!(!request.stream && !request.wants_usage, "{body}");
+            assert_eq!((request.output_limit, request.choices), (None, 1), "{body}");
+            assert_eq!(
+                (request.session_hint, request.cache_salt),
+                (None, None),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn sessions_by_precedence() {
+        let fields = [
+            r#""metadata":{"user_id":"a"}"#,
+            r#""user":"b""#,
+            r#""conversation":{"id":"c"}"#,
+            r#""prompt_cache_key":"d""#,
+            r#""session_id":"e""#,
+        ];
+        for (count, name) in (1..).zip(["a", "b", "c", "d", "e"]) {
+            let body = format!("{{{}}}", fields[..count].join(","));
+            assert_eq!(
+                parse(&body).unwrap().session_hint,
+                SessionKey::from_text(name),
+                "{body}"
+            );
+        }
+        let hint = parse(r#"{"conversation":"conv_1"}"#).unwrap().session_hint;
+        assert_eq!(hint, SessionKey::from_text("conv_1"));
+    }
+
+    #[test]
+    fn truth_as_engines_see_it() {
+        for (value, truth) in [
+            ("true", true),
+            ("1", true),
+            ("\"true\"", true),
+            ("\"Yes\"", true),
+            ("\"1\"", true),
+            ("false", false),
+            ("0", false),
+            ("\"no\"", false),
+            ("yes", false),
+            ("[]", false),
+        ] {
+            assert_eq!(is_true(value), truth, "{value}");
+        }
+    }
+
+    #[test]
+    fn model_names_at_the_limit_and_one_longer() {
+        let body = |bytes: usize| format!(r#"{{"model":"{}"}}"#, "m".repeat(bytes));
+        assert!(parse(&body(MAX_MODEL_NAME_BYTES)).is_ok());
+        let bytes = MAX_MODEL_NAME_BYTES + 1;
+        assert_eq!(
+            parse(&body(bytes)).unwrap_err(),
+            RequestError::ModelTooLong { bytes }
+        );
+    }
+
+    #[test]
+    fn refused() {
+        for body in ["[]", "\"a\"", "1", "null"] {
+            assert_eq!(
+                parse(body).unwrap_err(),
+                RequestError::NotAnObject,
+                "{body}"
+            );
+        }
+        for body in [r#"{"model":7}"#, r#"{"model":{}}"#, r#"{"model":"\q"}"#] {
+            assert_eq!(
+                parse(body).unwrap_err(),
+                RequestError::ModelNotAString,
+                "{body}"
+            );
+        }
+        for body in ["", "{", "[1", "{}x", "\u{feff}{}", "{'a':1}"] {
+            assert!(
+                matches!(parse(body), Err(RequestError::NotJson { .. })),
+                "{body}"
+            );
+        }
+        let error = InferenceRequest::parse(Api::Score, b"{\"a\":\"\xff\"}").unwrap_err();
+        assert_eq!(error, RequestError::NotUtf8 { at: 6 });
+    }
 }

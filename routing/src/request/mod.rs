@@ -20,7 +20,7 @@
 //! | `rewrite` | what is cut out or replaced, and why |
 //! | `prompt` | the canonical prompt, common to all APIs |
 //! | `chat`, `inputs`, `pairs` | prompts made of messages; of texts or token ids; of texts compared |
-//! | `json`, `text` | values and strings of JSON, in place |
+//! | `json`, `text`, `search` | values and strings of JSON, in place |
 //!
 //! ```
 //! use warmgate_routing::block::{BlockSize, ChainRoot};
@@ -52,7 +52,10 @@ mod json;
 mod pairs;
 mod prompt;
 mod rewrite;
+mod search;
 mod session;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use api::Api;
@@ -130,12 +133,6 @@ impl<'a> InferenceRequest<'a> {
             further_bytes,
             is_token_ids,
         })
-    }
-
-    /// Whether the client sent fields that only the gateway sets.
-    #[must_use]
-    pub fn has_stripped_fields(&self) -> bool {
-        !self.edits.cuts.is_empty()
     }
 
     /// The body as an engine may see it: without the fields that only the gateway sets, and with

@@ -135,3 +135,172 @@ impl Edits {
         Some(rewritten)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::{Deserializer, MapAccess, Visitor};
+    use serde_json::value::RawValue;
+
+    use super::super::{Api, InferenceRequest};
+    use super::*;
+
+    fn rewritten(body: &str, model: Option<&str>) -> Option<String> {
+        let request = InferenceRequest::parse(Api::ChatCompletions, body.as_bytes()).unwrap();
+        request
+            .rewritten(model)
+            .map(|body| String::from_utf8(body).unwrap())
+    }
+
+    #[test]
+    fn cuts_leave_the_rest_as_it_was() {
+        let cases = [
+            (r#"{"a":1}"#, None),
+            (
+                r#"{"kv_transfer_params":{"do_remote_prefill":true}}"#,
+                Some("{}"),
+            ),
+            (r#"{"bootstrap_room":1,"a":1}"#, Some(r#"{"a":1}"#)),
+            (r#"{"a":1,"bootstrap_host":"x"}"#, Some(r#"{"a":1}"#)),
+            (
+                r#"{ "a" : 1 , "rid":2, "bootstrap_host":"x" , "b":[] }"#,
+                Some(r#"{ "a" : 1 , "rid":2, "b":[] }"#),
+            ),
+            (
+                r#"{"a":1,"remote_kv_source":1,"ec_transfer_params":{} }"#,
+                Some(r#"{"a":1 }"#),
+            ),
+            (
+                r#"{"routed_dp_rank":1,"a":1,"data_parallel_rank":0}"#,
+                Some(r#"{"a":1}"#),
+            ),
+            (
+                r#"{"kv\u005ftransfer_params":1,"a":1,"kv_transfer_params":2}"#,
+                Some(r#"{"a":1}"#),
+            ),
+            (
+                r#"{"vllm_xargs":{"x":1,"kv_transfer_params":{}}}"#,
+                Some(r#"{"vllm_xargs":{"x":1}}"#),
+            ),
+            (r#"{"messages":[{"kv_transfer_params":1}]}"#, None),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(rewritten(body, None).as_deref(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_model_is_replaced_at_the_top_only() {
+        let cases = [
+            (
+                r#"{"model":"a","messages":[{"model":"a"}]}"#,
+                Some(r#"{"model":"new \"x\"","messages":[{"model":"a"}]}"#),
+            ),
+            (
+                r#"{"model" : "a", "model":"b"}"#,
+                Some(r#"{"model" : "new \"x\"", "model":"new \"x\""}"#),
+            ),
+            (r#"{"model":null}"#, Some(r#"{"model":"new \"x\""}"#)),
+            (r#"{"n":1}"#, Some(r#"{"model":"new \"x\"","n":1}"#)),
+            ("{}", Some(r#"{"model":"new \"x\""}"#)),
+            (r#"{"bootstrap_room":1}"#, Some(r#"{"model":"new \"x\""}"#)),
+            (r#"{"model":"new \"x\""}"#, None),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(
+                rewritten(body, Some("new \"x\"")).as_deref(),
+                expected,
+                "{body}"
+            );
+        }
+    }
+
+    /// Members as they stand in an object, duplicates and all.
+    fn members(object: &str) -> Vec<(String, String)> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(String, String)>;
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an object")
+            }
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut members = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    members.push((name, value.get().to_owned()));
+                }
+                Ok(members)
+            }
+        }
+        let mut json = serde_json::Deserializer::from_str(object);
+        let members = json.deserialize_map(Members).unwrap();
+        json.end().unwrap();
+        members
+    }
+
+    fn object(depth: u32) -> BoxedStrategy<String> {
+        let name = prop::sample::select(vec![
+            "\"model\"",
+            "\"messages\"",
+            "\"user\"",
+            "\"vllm_xargs\"",
+            "\"kv_transfer_params\"",
+            "\"kv_transfer\\u005fparams\"",
+            "\"bootstrap_room\"",
+            "\"remote_kv_source\"",
+        ]);
+        let plain = prop::sample::select(vec!["1", "\"m\"", "null", "[ {} ]", "\"a,\\\"}\""]);
+        let value = if depth == 0 {
+            plain.prop_map(str::to_owned).boxed()
+        } else {
+            prop_oneof![3 => plain.prop_map(str::to_owned), 1 => object(depth - 1)].boxed()
+        };
+        let space = || prop::sample::select(vec!["", "", " ", "\n\t"]);
+        let member = (space(), name, space(), space(), value, space()).prop_map(
+            |(a, name, b, c, value, d)| {
+                // A model that is no string is refused before anything is rewritten.
+                let value = if name == "\"model\"" {
+                    "\"m\"".to_owned()
+                } else {
+                    value
+                };
+                format!("{a}{name}{b}:{c}{value}{d}")
+            },
+        );
+        prop::collection::vec(member, 0..7)
+            .prop_map(|members| format!("{{{}}}", members.join(",")))
+            .boxed()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+        #[test]
+        fn what_is_left_is_the_body_without_the_stripped_fields(
+            body in object(2), model in prop::option::of("[a-z\"]{1,5}"),
+        ) {
+            let before = members(&body);
+            let mut expected: Vec<(String, String)> = Vec::new();
+            if let Some(model) = &model && before.iter().all(|(name, _)| name != "model") {
+                expected.push(("model".into(), serde_json::Value::from(&**model).to_string()));
+            }
+            for (name, value) in before.into_iter().filter(|(name, _)| !is_stripped(name)) {
+                let value = match &model {
+                    Some(model) if name == "model" => serde_json::Value::from(&**model).to_string(),
+                    _ => value,
+                };
+                expected.push((name, value));
+            }
+            let after = rewritten(&body, model.as_deref());
+            let mut after = members(after.as_deref().unwrap_or(&body));
+            prop_assert_eq!(after.len(), expected.len());
+            for (after, expected) in after.iter_mut().zip(&mut expected) {
+                if expected.0 == ENGINE_ARGUMENTS && expected.1.starts_with('{') {
+                    let mut inner = members(&expected.1);
+                    inner.retain(|(name, _)| !is_stripped(name));
+                    prop_assert_eq!(members(&after.1), inner);
+                    after.1.clone_from(&expected.1);
+                }
+                prop_assert_eq!(after, expected);
+            }
+        }
+    }
+}

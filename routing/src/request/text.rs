@@ -6,6 +6,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::block::BlockHasher;
 
+use super::search::{NEAR_BYTES, STEP_BYTES, find_in_step};
+
 /// Where decoded text goes.
 pub(super) trait Sink {
     fn write(&mut self, bytes: &[u8]);
@@ -47,58 +49,146 @@ pub(super) struct BadEscape {
     pub(super) at: usize,
 }
 
+/// Decoded bytes gathered before they are written. A text without escapes is written as it is.
+const GATHERED_BYTES: usize = 2048;
+
 /// Writes the text of a string, given without its quotes.
 ///
 /// Half of a surrogate pair, which JavaScript clients do send, is written as the three bytes that
 /// UTF-8 would have for it.
 pub(super) fn unescape(escaped: &[u8], sink: &mut impl Sink) -> Result<(), BadEscape> {
-    let mut from = 0;
-    while let Some(offset) = memchr(b'\\', &escaped[from..]) {
-        let at = from + offset;
-        sink.write(&escaped[from..at]);
-        let rest = &escaped[at + 1..];
-        from = at + 2;
-        match rest.first() {
-            Some(b'n') => sink.write(b"\n"),
-            Some(plain @ (b'"' | b'\\' | b'/')) => sink.write(&[*plain]),
-            Some(b't') => sink.write(b"\t"),
-            Some(b'r') => sink.write(b"\r"),
-            Some(b'b') => sink.write(&[0x08]),
-            Some(b'f') => sink.write(&[0x0c]),
-            Some(b'u') => {
-                let first = hex4(&rest[1..]).ok_or(BadEscape { at })?;
-                from += 4;
-                let second = rest[5..].strip_prefix(b"\\u").and_then(hex4);
-                let (code, is_pair) = match (first, second) {
-                    (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
-                        (0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00), true)
-                    }
-                    _ => (first, false),
-                };
-                from += if is_pair { 6 } else { 0 };
-                write_code_point(code, sink);
+    let Some(mut from) = memchr(b'\\', escaped) else {
+        sink.write(escaped);
+        return Ok(());
+    };
+    sink.write(&escaped[..from]);
+    let mut gathered = Gathered {
+        bytes: [0; GATHERED_BYTES],
+        length: 0,
+    };
+    loop {
+        from += gathered
+            .push_escape(&escaped[from..])
+            .ok_or(BadEscape { at: from })?;
+        // Source code has an escape every few bytes: there a search costs more than the copy.
+        let near = gathered.copy_to_escape(&escaped[from..]);
+        from += near.copied;
+        if gathered.length > GATHERED_BYTES - ADDED_BYTES_MAX || !near.is_at_escape {
+            sink.write(&gathered.bytes[..gathered.length]);
+            gathered.length = 0;
+        }
+        if !near.is_at_escape {
+            // A long way to the next escape, or none: nothing is copied.
+            let rest = &escaped[from..];
+            let plain = memchr(b'\\', rest).unwrap_or(rest.len());
+            sink.write(&rest[..plain]);
+            from += plain;
+            if from == escaped.len() {
+                return Ok(());
             }
-            _ => return Err(BadEscape { at }),
         }
     }
-    sink.write(&escaped[from..]);
-    Ok(())
+}
+
+/// Most that one escape and the text after it can add: a character, and what is near.
+const ADDED_BYTES_MAX: usize = 4 + NEAR_BYTES;
+
+/// What stands for the one character after a backslash; zero for what needs more than a look.
+const SHORT_ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table[b'/' as usize] = b'/';
+    table[b'b' as usize] = 0x08;
+    table[b'f' as usize] = 0x0c;
+    table[b'n' as usize] = b'\n';
+    table[b'r' as usize] = b'\r';
+    table[b't' as usize] = b'\t';
+    table
+};
+
+struct Gathered {
+    bytes: [u8; GATHERED_BYTES],
+    length: usize,
+}
+
+struct Near {
+    copied: usize,
+    is_at_escape: bool,
+}
+
+impl Gathered {
+    /// Copies up to the next backslash if it is near.
+    #[inline]
+    fn copy_to_escape(&mut self, text: &[u8]) -> Near {
+        let mut copied = 0;
+        for step in text
+            .as_chunks::<STEP_BYTES>()
+            .0
+            .iter()
+            .take(NEAR_BYTES / STEP_BYTES)
+        {
+            self.bytes[self.length..self.length + STEP_BYTES].copy_from_slice(step);
+            if let Some(offset) = find_in_step(b'\\', *step) {
+                self.length += offset;
+                return Near {
+                    copied: copied + offset,
+                    is_at_escape: true,
+                };
+            }
+            self.length += STEP_BYTES;
+            copied += STEP_BYTES;
+        }
+        Near {
+            copied,
+            is_at_escape: false,
+        }
+    }
+
+    /// Decodes the escape that `text` begins with, and returns how long it is.
+    #[inline]
+    fn push_escape(&mut self, text: &[u8]) -> Option<usize> {
+        let short = SHORT_ESCAPES[usize::from(*text.get(1)?)];
+        if short != 0 {
+            self.bytes[self.length] = short;
+            self.length += 1;
+            return Some(2);
+        }
+        let (code_point, length) = unicode_escape(text)?;
+        self.push(code_point);
+        Some(length)
+    }
+
+    fn push(&mut self, code_point: u32) {
+        let rest = &mut self.bytes[self.length..];
+        self.length += match char::from_u32(code_point) {
+            Some(character) => character.encode_utf8(rest).len(),
+            None => {
+                let low_bits = |shift: u32| 0x80 | (code_point >> shift & 0x3f) as u8;
+                let first = 0xe0 | (code_point >> 12) as u8;
+                rest[..3].copy_from_slice(&[first, low_bits(6), low_bits(0)]);
+                3
+            }
+        };
+    }
+}
+
+/// The code point of `\uXXXX`, or of two of them that make a pair, and how long that is.
+fn unicode_escape(text: &[u8]) -> Option<(u32, usize)> {
+    let first = hex4(text.strip_prefix(b"\\u")?)?;
+    let second = text[6..].strip_prefix(b"\\u").and_then(hex4);
+    Some(match (first, second) {
+        (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
+            (0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00), 12)
+        }
+        _ => (first, 6),
+    })
 }
 
 fn hex4(text: &[u8]) -> Option<u32> {
     text.get(..4)?.iter().try_fold(0, |code, digit| {
         Some(code << 4 | char::from(*digit).to_digit(16)?)
     })
-}
-
-fn write_code_point(code: u32, sink: &mut impl Sink) {
-    match char::from_u32(code) {
-        Some(character) => sink.write(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        None => {
-            let low_bits = |shift: u32| 0x80 | (code >> shift & 0x3f) as u8;
-            sink.write(&[0xe0 | (code >> 12) as u8, low_bits(6), low_bits(0)]);
-        }
-    }
 }
 
 #[cfg(test)]

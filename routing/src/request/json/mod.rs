@@ -9,7 +9,11 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+#[cfg(test)]
+mod tests;
+
 use super::error::{Problem, RequestError};
+use super::search::find;
 
 /// Levels of brackets in a body. serde_json stops at 128 too.
 pub const MAX_DEPTH: usize = 128;
@@ -357,7 +361,7 @@ pub(super) struct Member<'b> {
 fn closing_quote(bytes: &[u8], start: usize) -> Option<usize> {
     let mut from = start + 1;
     loop {
-        let quote = from + memchr(b'"', bytes.get(from..)?)?;
+        let quote = from + find(b'"', bytes.get(from..)?)?;
         // A quote that is part of the text ends the run, so no backslash is counted twice.
         let backslashes = bytes[from..quote]
             .iter()
