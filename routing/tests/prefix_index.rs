@@ -169,6 +169,21 @@ fn truncating_or_removing_more_than_fits_under_one_lock_finishes() {
 }
 
 #[test]
+fn a_restarted_endpoint_is_cold_and_keeps_its_capacity() {
+    let index = PrefixIndex::default();
+    // One block each, so that more holdings go than are forgotten under one lock.
+    for tag in 0..1_000 {
+        index.insert(&long(tag, 1), A);
+    }
+    index.set_capacity(A, Blocks(600));
+    index.forget(A);
+    index.check_invariants();
+    assert_eq!(index.occupancy(A), Blocks::ZERO);
+    index.insert(&long(0, 601), A);
+    assert_eq!(index.occupancy(A), Blocks(600));
+}
+
+#[test]
 fn a_removed_endpoint_is_as_one_never_seen() {
     let index = PrefixIndex::default();
     index.set_capacity(A, Blocks(2));

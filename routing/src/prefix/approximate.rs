@@ -86,7 +86,13 @@ impl PrefixIndex {
         self.in_pieces(|tree| tree.trim(endpoint, HOLDINGS_PER_LOCK));
     }
 
-    /// Forgets everything about `endpoint`, its capacity included.
+    /// Forgets what `endpoint` was believed to hold, and keeps its capacity: for an engine that
+    /// restarted and is cold.
+    pub fn forget(&self, endpoint: EndpointId) {
+        self.in_pieces(|tree| tree.forget(endpoint, HOLDINGS_PER_LOCK));
+    }
+
+    /// Forgets everything about `endpoint`, its capacity included: for one that is gone.
     pub fn remove(&self, endpoint: EndpointId) {
         self.in_pieces(|tree| tree.remove(endpoint, HOLDINGS_PER_LOCK));
     }

@@ -33,22 +33,27 @@ impl Tree {
             .is_some_and(|record| record.excess_blocks() > 0)
     }
 
-    /// Forgets at most `holdings_max` holdings of the endpoint, then the endpoint itself. Returns
-    /// whether that was not enough.
-    pub(super) fn remove(&mut self, endpoint: EndpointId, holdings_max: usize) -> bool {
+    /// Forgets at most `holdings_max` holdings of the endpoint. Returns whether some are left.
+    pub(super) fn forget(&mut self, endpoint: EndpointId, holdings_max: usize) -> bool {
         for _ in 0..holdings_max {
             let Some(record) = self.records.get(endpoint) else {
                 return false;
             };
             match record.recency.oldest() {
-                NONE => {
-                    self.records.remove(endpoint);
-                    return false;
-                }
+                NONE => return false,
                 oldest => self.cut(oldest, u32::MAX, Cause::Told),
             }
         }
         true
+    }
+
+    /// The same, and forgets the endpoint itself once nothing is left.
+    pub(super) fn remove(&mut self, endpoint: EndpointId, holdings_max: usize) -> bool {
+        let is_unfinished = self.forget(endpoint, holdings_max);
+        if !is_unfinished {
+            self.records.remove(endpoint);
+        }
+        is_unfinished
     }
 
     /// Forgets what the endpoint holds of the prompt beyond `keep` blocks, and everything it holds

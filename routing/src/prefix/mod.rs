@@ -6,7 +6,7 @@
 //! first, as engines do it (vLLM frees a request's blocks from the end, and evicts the least
 //! recently used). What engines report corrects it: their size by [`PrefixIndex::set_capacity`],
 //! fewer cached tokens than believed by [`PrefixIndex::truncate`], a restart by
-//! [`PrefixIndex::remove`].
+//! [`PrefixIndex::forget`].
 //!
 //! # How it works
 //! A radix tree over chains of block hashes, shared by all endpoints. A node is a run of up to
