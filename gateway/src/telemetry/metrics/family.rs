@@ -188,6 +188,8 @@ families! {
         "Blocks that endpoints are no longer believed to hold: capacity (the endpoint's own) or bytes (the index's limit).";
     prefix_index_refused_total: Counter["pool"]
         "Prompts recorded in part or not at all because the index's limit had no room for them.";
+    source_failures_total: Counter["pool", "cause"]
+        "Times that a source of endpoints could not tell all, while what was known stayed: unresolved, unreadable, invalid, too_many, stopped.";
     scrapes_total: Counter["pool", "result"]
         "Reads of endpoints' metrics pages: ok or error.";
     config_reloads_total: Counter["result"]

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use prometheus::{Encoder as _, Registry, TextEncoder};
+use warmgate_discovery::SourceFailure;
 use warmgate_routing::Router;
 use warmgate_routing::health::Failure;
 
@@ -130,6 +131,14 @@ impl Metrics {
             .inc_by(fields);
     }
 
+    /// A source of endpoints could not tell all; what was known stays.
+    pub fn source_failed(&self, pool: &str, why: SourceFailure) {
+        self.families
+            .source_failures_total
+            .with_label_values(&[pool, why.as_str()])
+            .inc();
+    }
+
     /// An endpoint's metrics page was read, or could not be.
     pub fn scraped(&self, pool: &str, is_ok: bool) {
         let result = if is_ok { "ok" } else { "error" };
@@ -169,7 +178,8 @@ impl Metrics {
             .inc_by(lines);
     }
 
-    /// An invariant was found broken.
+    /// An invariant was found broken outside a request; [`PoolMetrics::finished`] counts those of
+    /// requests.
     pub fn bug(&self) {
         self.families
             .bugs_total

@@ -13,6 +13,7 @@ use warmgate_routing::{Router, Tokens};
 use super::family::Families;
 use super::outcome::{AbortPhase, Outcome, RetryReason};
 use super::{MODEL_LABELS_MAX, OTHER};
+use crate::error::GatewayError;
 
 /// Values of the label `api`: slot 0 is what passed through unread.
 const API_SLOTS: usize = 8;
@@ -208,16 +209,21 @@ impl PoolMetrics {
                 self.families.requests_total.with_label_values(&labels)
             })
             .inc();
-        let labels = [self.name.as_str(), label];
+        self.note_model_seconds(model, label, outcome);
+        self.note_model_tokens(model, label, outcome);
+    }
+
+    fn note_model_seconds(&self, model: &ModelMetrics, label: &str, outcome: &Outcome<'_>) {
+        let (labels, families) = ([self.name.as_str(), label], &self.families);
         for (handle, family, seconds) in [
             (
                 &model.time_to_first_token,
-                &self.families.time_to_first_token_seconds,
+                &families.time_to_first_token_seconds,
                 outcome.time_to_first_token,
             ),
             (
                 &model.time_per_output_token,
-                &self.families.time_per_output_token_seconds,
+                &families.time_per_output_token_seconds,
                 outcome.time_per_output_token,
             ),
         ] {
@@ -226,7 +232,10 @@ impl PoolMetrics {
                 handle.observe(seconds.as_secs_f64());
             }
         }
-        let families = &self.families;
+    }
+
+    fn note_model_tokens(&self, model: &ModelMetrics, label: &str, outcome: &Outcome<'_>) {
+        let (labels, families) = ([self.name.as_str(), label], &self.families);
         for (handle, family, tokens) in [
             (
                 &model.prompt,
@@ -262,6 +271,12 @@ impl PoolMetrics {
             self.families
                 .request_errors_total
                 .with_label_values(&[pool, error.code(), error.fault().label()])
+                .inc();
+        }
+        if let Some(GatewayError::Internal { .. }) = outcome.error {
+            self.families
+                .bugs_total
+                .with_label_values::<&str>(&[])
                 .inc();
         }
         if let Some(phase) = outcome.aborted {

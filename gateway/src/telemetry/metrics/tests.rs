@@ -64,6 +64,7 @@ fn everything(metrics: &Metrics, pools: &[(String, Arc<Router>)]) {
     metrics.endpoint_failed("main", "a:1", Failure::Connect);
     metrics.stripped("kv_transfer_params", 1);
     metrics.scraped("main", true);
+    metrics.source_failed("main", SourceFailure::Unresolved);
     metrics.config_reloaded(false);
     metrics.set_ready(true);
     metrics.bug();
@@ -198,6 +199,24 @@ fn statuses_are_exact_or_a_class() {
         );
         assert_eq!(value(&page, &series), Some(1.0), "{status}");
     }
+}
+
+#[test]
+fn a_bug_met_by_a_request_is_counted_as_one() {
+    let metrics = Metrics::new();
+    let bugs = || {
+        let page = metrics.render(&[], Instant::now());
+        value(&page, "warmgate_bugs_total")
+    };
+    assert_eq!(bugs(), Some(0.0));
+    let detail = String::new();
+    for error in [GatewayError::NoEndpoint, GatewayError::Internal { detail }] {
+        metrics.unrouted().finished(&Outcome {
+            error: Some(&error),
+            ..Outcome::default()
+        });
+    }
+    assert_eq!(bugs(), Some(1.0));
 }
 
 #[test]
