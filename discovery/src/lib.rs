@@ -22,7 +22,7 @@ pub mod scrape;
 pub mod source;
 
 pub use events::{DiscoveryEvents, ProbeFailure, SourceFailure};
-pub use http_get::BearerToken;
+pub use http_get::{BearerToken, BearerTokenError};
 pub use pool::{PoolWatch, run_pool};
 pub use probe::ProbeSettings;
 pub use source::{DnsName, SourceConfig, UpstreamUrl};

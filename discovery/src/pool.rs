@@ -204,3 +204,152 @@ fn is_probed_alike(old: &Endpoint, new: &Endpoint) -> bool {
         && old.spec.tls == new.spec.tls
         && old.spec.engine == new.spec.engine
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use warmgate_routing::Policy;
+    use warmgate_routing::endpoint::{EndpointSpec, Engine, Serving};
+    use warmgate_routing::report::EngineReport;
+    use warmgate_routing::router::REPORT_STALE_AFTER;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl DiscoveryEvents for Told {
+        fn first_sync(&self, _: &str) {
+            self.0.lock().unwrap().push("first_sync".to_owned());
+        }
+        fn report_expired(&self, endpoint: &EndpointKey) {
+            self.0.lock().unwrap().push(format!("expired {endpoint}"));
+        }
+        fn endpoint_gone(&self, endpoint: &EndpointKey) {
+            self.0.lock().unwrap().push(format!("gone {endpoint}"));
+        }
+    }
+
+    impl Told {
+        fn take(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    fn watching() -> (Watching, Arc<Told>, mpsc::Receiver<EndpointKey>) {
+        let told = Arc::new(Told::default());
+        let pool = PoolWatch {
+            name: "main".into(),
+            source: SourceConfig::Static(Vec::new()),
+            router: Arc::new(Router::new(Default::default(), Policy::default())),
+            settings: ProbeSettings::default(),
+            events: Arc::clone(&told) as Arc<dyn DiscoveryEvents>,
+        };
+        let (probed, receiver) = mpsc::channel(8);
+        (Watching::new(pool, JoinSet::new(), probed), told, receiver)
+    }
+
+    fn spec(port: u16) -> EndpointSpec {
+        EndpointSpec::at("gpu-1:8000", ([127, 0, 0, 1], port).into(), false)
+    }
+
+    fn list(watching: &mut Watching, specs: Vec<EndpointSpec>) {
+        watching.apply(EndpointEvent::Init);
+        for spec in specs {
+            watching.apply(EndpointEvent::InitApply(spec));
+        }
+        watching.apply(EndpointEvent::InitDone);
+    }
+
+    #[tokio::test]
+    async fn an_empty_pool_is_synced_with_its_list() {
+        let (mut watching, told, _probed) = watching();
+        watching.apply(EndpointEvent::Init);
+        assert!(told.take().is_empty());
+        watching.apply(EndpointEvent::InitDone);
+        assert_eq!(told.take(), ["first_sync"]);
+        list(&mut watching, Vec::new());
+        assert!(told.take().is_empty(), "only once");
+    }
+
+    #[tokio::test]
+    async fn who_leaves_unprobed_does_not_hold_up_the_first_sync() {
+        let (mut watching, told, _probed) = watching();
+        list(&mut watching, vec![spec(1)]);
+        assert!(told.take().is_empty());
+        let key = spec(1).key;
+        watching.apply(EndpointEvent::Delete(key.clone()));
+        assert_eq!(
+            told.take(),
+            [format!("gone {key}"), "first_sync".to_owned()]
+        );
+        assert!(watching.probes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_moved_endpoint_gets_another_probe_and_a_relabelled_one_does_not() {
+        let (mut watching, _told, _probed) = watching();
+        let task = |watching: &Watching| watching.probes[&spec(1).key].task.id();
+        list(&mut watching, vec![spec(1)]);
+        let first = task(&watching);
+        let mut resting = spec(1);
+        resting.serving = Serving::NotReady;
+        watching.apply(EndpointEvent::Apply(resting));
+        assert_eq!(task(&watching), first);
+        watching.apply(EndpointEvent::Apply(spec(2)));
+        let second = task(&watching);
+        assert_ne!(second, first);
+        let Some(Err(ended)) = watching.tasks.join_next().await else {
+            panic!("the first probe ends by being aborted");
+        };
+        assert!(ended.is_cancelled());
+        // The same key anew is another endpoint.
+        watching.apply(EndpointEvent::Delete(spec(2).key));
+        watching.apply(EndpointEvent::Apply(spec(2)));
+        assert_ne!(task(&watching), second);
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_panicked_is_started_again() {
+        let (mut watching, _told, _probed) = watching();
+        list(&mut watching, vec![spec(1)]);
+        let key = spec(1).key;
+        let broken = watching.tasks.spawn(async { panic!("as a test wants it") });
+        let probing = watching.probes.get_mut(&key).unwrap();
+        let replaced = std::mem::replace(&mut probing.task, broken);
+        replaced.abort();
+        while !watching.probes[&key].task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        while let Some(ended) = watching.tasks.try_join_next() {
+            watching.ended(ended);
+        }
+        assert!(!watching.probes[&key].task.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_expires_once() {
+        let (mut watching, told, _probed) = watching();
+        watching.pool.router.apply(EndpointEvent::Apply(spec(1)));
+        let key = spec(1).key;
+        let observe = |watching: &Watching| {
+            let report = EngineReport::empty(Engine::Vllm);
+            let now = Instant::now().into_std();
+            watching.pool.router.observe(&key, report, now);
+        };
+        observe(&watching);
+        tokio::time::advance(REPORT_STALE_AFTER).await;
+        watching.expire();
+        assert!(told.take().is_empty());
+        tokio::time::advance(Duration::from_millis(1)).await;
+        watching.expire();
+        watching.expire();
+        assert_eq!(told.take(), [format!("expired {key}")]);
+        observe(&watching);
+        watching.expire();
+        tokio::time::advance(REPORT_STALE_AFTER + Duration::from_millis(1)).await;
+        watching.expire();
+        assert_eq!(told.take(), [format!("expired {key}")]);
+    }
+}

@@ -1,5 +1,7 @@
 //! What is read from the pages of every engine, as tables of text.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fs;
 use std::path::Path;
 

@@ -72,6 +72,9 @@ impl MetricsPlace {
     pub(super) fn note_failure(&mut self, place: Place, is_nobody_there: bool) {
         if self.known == Some(place) && !is_nobody_there {
             self.known = None;
+            // It is the likeliest place still: the engine may be starting again.
+            self.candidates.retain(|candidate| *candidate != place);
+            self.candidates.insert(0, place);
         }
     }
 }
@@ -120,7 +123,9 @@ mod tests {
         place.note_failure(at("/prometheus/metrics"), true);
         assert_eq!(place.places_now(start), [at("/prometheus/metrics")]);
         place.note_failure(at("/prometheus/metrics"), false);
-        assert_eq!(place.places_now(start).len(), 3);
+        let again = [at("/prometheus/metrics"), at("/metrics"), TRITON];
+        assert_eq!(place.places_now(start), again);
+        assert_eq!(place.places_now(start), again[..1], "until the next search");
     }
 
     #[test]
