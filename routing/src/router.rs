@@ -35,7 +35,7 @@ pub const DEFAULT_CAPACITY: Tokens = Tokens(2_000_000);
 pub const REPORT_STALE_AFTER: Duration = Duration::from_secs(10);
 
 /// What a router needs to know that does not change while it lives.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouterSettings {
     /// Length of a block.
     pub block_size: BlockSize,
@@ -140,7 +140,7 @@ impl Router {
         let before = endpoint.observed.load_full();
         let old = before.report.as_ref().map(|(old, _)| old);
         if old.is_some_and(|old| has_restarted(old, &report)) {
-            self.index.remove(endpoint.id);
+            self.index.forget(endpoint.id);
         }
         if old.is_none_or(|old| old.capacity != report.capacity) {
             self.set_capacity(&endpoint, report.capacity);

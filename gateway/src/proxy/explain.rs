@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use warmgate_routing::request::Api;
 
 use crate::error::GatewayError;
-use crate::proxy::Gateway;
 use crate::proxy::live::Live;
 use crate::proxy::plan;
 
@@ -31,19 +30,4 @@ pub fn explain(
         "prompt_bytes": plan.prompt.bytes,
         "decision": plan.decision.explanation,
     }))
-}
-
-impl Gateway {
-    /// See [`explain`].
-    ///
-    /// # Errors
-    /// As the request itself would.
-    pub fn explain(
-        &self,
-        path: &str,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Value, GatewayError> {
-        explain(&self.live.load(), path, headers, body)
-    }
 }

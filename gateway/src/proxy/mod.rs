@@ -11,6 +11,7 @@
 //! (decision 0002).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -29,7 +30,7 @@ mod answer;
 pub mod body;
 pub mod context;
 pub mod exchange;
-mod explain;
+pub mod explain;
 pub mod forward;
 pub mod headers;
 pub mod ledger;
@@ -55,6 +56,7 @@ pub struct Gateway {
     connector: Connector,
     ledger: Ledger,
     underway: UnderwayCount,
+    is_draining: Arc<AtomicBool>,
 }
 
 impl Gateway {
@@ -64,6 +66,7 @@ impl Gateway {
         live: Arc<ArcSwap<Live>>,
         ledger: Ledger,
         underway: UnderwayCount,
+        is_draining: Arc<AtomicBool>,
         connector: Option<ConnectorOptions>,
     ) -> Gateway {
         Gateway {
@@ -71,6 +74,7 @@ impl Gateway {
             connector: Connector::new(connector),
             ledger,
             underway,
+            is_draining,
         }
     }
 }
@@ -91,29 +95,24 @@ impl ProxyHttp for Gateway {
         session.as_downstream_mut().set_pipelining_enabled(true);
         let request = session.req_header();
         context.request_id = request_id::honoured_or_made(&request.headers);
-        let path = request.uri.path();
-        if request.method == Method::GET && path == "/v1/models" {
+        let is_models = request.method == Method::GET && request.uri.path() == "/v1/models";
+        let is_post = request.method == Method::POST;
+        context.api = Api::from_path(request.uri.path()).filter(|_| is_post);
+        if self.is_draining.load(Ordering::Acquire) {
+            session.as_downstream_mut().set_keepalive(None);
+            answer::error(session, context, GatewayError::ShuttingDown).await?;
+            return Ok(true);
+        }
+        if is_models {
             let list = models::list(&context.live);
             answer::json(session, context, &list).await?;
             return Ok(true);
         }
-        context.api = Api::from_path(path).filter(|_| request.method == Method::POST);
         let Some(api) = context.api else {
             return Ok(false);
         };
-        match exchange::serve(&self.connector, session, api, context).await {
-            Ok(()) => Ok(true),
-            Err(Stop::Answer(error)) => {
-                answer::error(session, context, error).await?;
-                Ok(true)
-            }
-            Err(Stop::ClientGone) => {
-                context.is_client_gone = true;
-                session.as_downstream_mut().set_keepalive(None);
-                Ok(true)
-            }
-            Err(Stop::Cut) => Err(Error::new_up(ErrorType::ConnectionClosed)),
-        }
+        let outcome = exchange::serve(&self.connector, session, api, context).await;
+        finish(session, context, outcome).await
     }
 
     async fn upstream_peer(
@@ -199,6 +198,24 @@ impl ProxyHttp for Gateway {
         context.passing = None;
         self.ledger.enter(session, context);
     }
+}
+
+/// Ends an exchange that was served here: `Ok(true)` tells Pingora that nothing is left to do.
+async fn finish(
+    session: &mut Session,
+    context: &mut Context,
+    outcome: Result<(), Stop>,
+) -> pingora::Result<bool> {
+    match outcome {
+        Ok(()) => {}
+        Err(Stop::Answer(error)) => answer::error(session, context, error).await?,
+        Err(Stop::ClientGone) => {
+            context.is_client_gone = true;
+            session.as_downstream_mut().set_keepalive(None);
+        }
+        Err(Stop::Cut) => return Err(Error::new_up(ErrorType::ConnectionClosed)),
+    }
+    Ok(true)
 }
 
 /// Pingora's failure to forward, in our words.

@@ -61,10 +61,12 @@ pub fn make<'a>(
         explain,
     };
     let decision = with_rng(|rng| way.pool.router.decide(&ask, Instant::now(), rng))?;
-    let rewritten = request.rewritten(way.rename).map(Bytes::from);
+    let stripped = request.rewritten(None);
+    let renamed = way.rename.and_then(|name| request.rewritten(Some(name)));
+    let rewritten = renamed.or_else(|| stripped.clone()).map(Bytes::from);
     Ok(Plan {
         model: asked.to_owned(),
-        is_stripped: request.has_stripped_fields(),
+        is_stripped: stripped.is_some(),
         is_stream: request.stream,
         has_session: session.is_some(),
         body: rewritten.unwrap_or_else(|| body.clone()),

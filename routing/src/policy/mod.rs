@@ -36,7 +36,7 @@ pub use view::{Candidate, VIEW_HOLDERS_MAX, VIEW_SAMPLE, View};
 macro_rules! policies {
     ($($(#[$doc:meta])* $name:literal => $variant:ident($data:ty),)+) => {
         /// The policy of a pool, with its parameters.
-        #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "name", rename_all = "snake_case")]
         pub enum Policy {
             $($(#[$doc])* $variant($data),)+

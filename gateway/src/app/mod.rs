@@ -1,0 +1,222 @@
+//! Wires the rooms together; the only place that knows them all.
+//!
+//! ```text
+//! main thread       Pingora: forwards requests, on threads of its own; ends with the process
+//! control runtime   discovery, admin API, reload: one thread, so that they never delay a request
+//! ```
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use serde_json::json;
+use thiserror::Error;
+
+use crate::admin::{self, AdminState, Explain};
+use crate::config::reload::{NeedsRestart, ReloadEvents, Reloader};
+use crate::config::{self, Config, ConfigError, Source};
+use crate::error::GatewayError;
+use crate::proxy::explain::explain;
+use crate::proxy::ledger::Ledger;
+use crate::proxy::live::Live;
+use crate::proxy::underway::UnderwayCount;
+use crate::telemetry::access_log::{AccessLog, Destination};
+use crate::telemetry::metrics::Metrics;
+
+mod discovery_events;
+mod fleet;
+mod server;
+mod shutdown;
+
+use fleet::Fleet;
+use shutdown::Drain;
+
+/// Why the gateway could not start; nothing has been served.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The configuration is at fault; its text says where and how to mend it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address cannot be listened on.
+    #[error(
+        "cannot listen on {address} (key `{key}`): {source}; choose a free address of this machine"
+    )]
+    Listen {
+        /// Key of the configuration.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The access log cannot be opened.
+    #[error("cannot open the access log: {0}; check `access_log.path`")]
+    AccessLog(std::io::Error),
+    /// The system refuses threads or signals.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+    /// Pingora refuses its settings.
+    #[error("cannot start the proxy: {0}")]
+    Proxy(#[from] Box<pingora::Error>),
+}
+
+/// Runs the gateway until it is told to stop and answers under way have ended.
+///
+/// # Errors
+/// Where it cannot start.
+pub fn serve(source: Source) -> Result<(), StartError> {
+    // Pingora installs the same provider; whoever comes second is refused.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let in_force = source.read()?;
+    let config = source.parse(&in_force)?;
+    let reloader = Reloader::new(source, in_force);
+    let metrics = Arc::new(Metrics::new());
+    metrics.set_config_valid(true);
+    let access_log = open_access_log(&config, &metrics)?;
+    let admin_listener = bind("admin", config.admin)?;
+    // Pingora panics where it cannot bind; asking first gives an error that says what to do.
+    drop(bind("listen", config.listen)?);
+    if let Some(tls) = &config.tls {
+        drop(bind("tls.listen", tls.listen)?);
+    }
+
+    let control = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()?;
+    let mut fleet = Fleet::new(control.handle().clone(), Arc::clone(&metrics));
+    let live = Arc::new(ArcSwap::from_pointee(fleet.apply(&config)));
+    let pools: admin::Pools = Arc::new(ArcSwap::from_pointee(fleet.routers()));
+    let underway = UnderwayCount::default();
+    let is_draining = Arc::new(AtomicBool::new(false));
+    let state = AdminState {
+        pools: Arc::clone(&pools),
+        metrics: Arc::clone(&metrics),
+        is_draining: Arc::clone(&is_draining),
+        config: Arc::new(ArcSwap::from_pointee(shown(&config))),
+        explain: Arc::new(Explainer(Arc::clone(&live))),
+    };
+    let shown = Arc::clone(&state.config);
+    control.spawn(serve_admin(admin_listener, state));
+    let running = Running {
+        config: config.clone(),
+        fleet,
+        live: Arc::clone(&live),
+        pools,
+        shown,
+        metrics: Arc::clone(&metrics),
+    };
+    control.spawn(reloader.run(running));
+
+    let drain = Drain {
+        is_draining: Arc::clone(&is_draining),
+        underway: underway.clone(),
+        limit: config.drain,
+    };
+    let ledger = Ledger::new(metrics, access_log.clone());
+    tracing::info!(listen = %config.listen, admin = %config.admin, "serving");
+    server::run(&config, live, ledger, underway, is_draining, drain)?;
+    control.shutdown_background();
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn open_access_log(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<AccessLog>>, StartError> {
+    let destination = match &config.access_log {
+        None => return Ok(None),
+        Some(config::AccessLog::Stdout) => Destination::Stdout,
+        Some(config::AccessLog::File(path)) => Destination::File(path.clone()),
+    };
+    let log = AccessLog::open(&destination, Arc::clone(metrics)).map_err(StartError::AccessLog)?;
+    Ok(Some(Arc::new(log)))
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen {
+        key,
+        address,
+        source,
+    })
+}
+
+/// The configuration in force as the admin API shows it; it holds no secrets.
+fn shown(config: &Config) -> serde_json::Value {
+    let route = |(model, target): (&str, &config::Target)| json!({"model": model, "pool": target.pool, "served_model": target.model});
+    let any = config
+        .routes
+        .any()
+        .map(|target| (config::ANY_MODEL, target));
+    json!({
+        "listen": config.listen,
+        "admin": config.admin,
+        "threads": config.threads,
+        "limits": {"body_bytes": config.limits.body_bytes},
+        "retries": config.forward.retries,
+        "explain": config.explain,
+        "drain_s": config.drain.as_secs(),
+        "pools": config.pools.iter().map(|pool| json!({"name": pool.name, "policy": pool.policy})).collect::<Vec<_>>(),
+        "routes": config.routes.exact().chain(any).map(route).collect::<Vec<_>>(),
+    })
+}
+
+async fn serve_admin(listener: TcpListener, state: AdminState) {
+    let listener = listener
+        .set_nonblocking(true)
+        .and_then(|()| tokio::net::TcpListener::from_std(listener));
+    let served = match listener {
+        Ok(listener) => axum::serve(listener, admin::app(state)).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "the admin API has stopped");
+    }
+}
+
+/// Shows decisions through the admin API.
+struct Explainer(Arc<ArcSwap<Live>>);
+
+impl Explain for Explainer {
+    fn explain(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<serde_json::Value, GatewayError> {
+        explain(&self.0.load(), path, headers, body)
+    }
+}
+
+/// What a new configuration changes while the gateway runs.
+struct Running {
+    config: Config,
+    fleet: Fleet,
+    live: Arc<ArcSwap<Live>>,
+    pools: admin::Pools,
+    shown: Arc<ArcSwap<serde_json::Value>>,
+    metrics: Arc<Metrics>,
+}
+
+impl ReloadEvents for Running {
+    fn apply(&mut self, config: Config) -> NeedsRestart {
+        let waiting = self.config.needs_restart(&config);
+        self.live.store(Arc::new(self.fleet.apply(&config)));
+        self.pools.store(Arc::new(self.fleet.routers()));
+        self.shown.store(Arc::new(shown(&config)));
+        self.config = config;
+        waiting
+    }
+
+    fn in_force(&mut self) {
+        self.metrics.config_reloaded(true);
+    }
+
+    fn refused(&mut self, _: &ConfigError) {
+        self.metrics.config_reloaded(false);
+    }
+}

@@ -1,0 +1,62 @@
+//! The binary `warmgate`: reads the command line and does what it says.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line answers there"
+)]
+
+use std::process::ExitCode;
+
+use warmgate::app;
+use warmgate::cli::{self, Cli, Command};
+use warmgate::telemetry::events;
+
+fn main() -> ExitCode {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where standard error is closed there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(cli::exit_status(&error));
+        }
+    };
+    match cli.command {
+        Command::Serve(arguments) => serve(arguments),
+        Command::Check { file } => {
+            report(cli::check(file).map_err(|error| (error.to_string(), cli::EXIT_USAGE)))
+        }
+        Command::Demo(arguments) => {
+            report(warmgate::demo::run(&arguments).map_err(|error| (error.to_string(), 1)))
+        }
+        Command::Reference { document } => {
+            print!("{}", warmgate::reference::print(document));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn serve(arguments: cli::ServeArgs) -> ExitCode {
+    let filter =
+        std::env::var("WARMGATE_LOG").unwrap_or_else(|_| events::DEFAULT_FILTER.to_owned());
+    if let Err(error) = events::set_up(events::EventFormat::Text, &filter) {
+        return report(Err((error.to_string(), cli::EXIT_USAGE)));
+    }
+    report(app::serve(arguments.source()).map_err(|error| {
+        let is_usage = matches!(error, app::StartError::Config(_));
+        (
+            error.to_string(),
+            if is_usage { cli::EXIT_USAGE } else { 1 },
+        )
+    }))
+}
+
+fn report(outcome: Result<(), (String, u8)>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((message, status)) => {
+            eprintln!("warmgate: {message}");
+            ExitCode::from(status)
+        }
+    }
+}
