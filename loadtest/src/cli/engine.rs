@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use warmgate_loadtest::engine::{EngineConfig, serve};
 
 use super::{Failure, runtime};
@@ -64,25 +65,35 @@ pub(super) fn run(args: EngineArgs) -> Result<(), Failure> {
             .map_err(|error| {
                 format!("cannot listen on {listen}: {error}; choose another --listen")
             })?;
+        // Before anyone learns the address, or an early signal would kill instead of stop.
+        let stop = StopSignals::listen()?;
         let engine = serve(config, listener)?;
         tracing::info!(address = %engine.addr(), "engine listens");
-        stopped().await?;
+        stop.received().await;
         tracing::info!("stopping");
         engine.shutdown().await;
         Ok(())
     })
 }
 
-/// Waits for SIGINT or SIGTERM.
-async fn stopped() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupt, mut terminate) = (
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-    );
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod replay;
 mod report;
 
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +36,9 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        // A reader of the log that goes away must not take the process with it.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .init();
     let result = match cli.command {

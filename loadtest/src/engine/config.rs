@@ -77,68 +77,67 @@ impl EngineConfig {
         if self.models.is_empty() || self.models.iter().any(String::is_empty) {
             return Err(ConfigError::NoModel);
         }
-        let check = |field, value: String, range, ok: bool| {
-            if ok {
-                Ok(())
-            } else {
-                Err(ConfigError::OutOfRange {
-                    field,
-                    value,
-                    range,
-                })
-            }
-        };
-        let block = self.block_tokens;
-        check(
-            "block_tokens",
-            block.to_string(),
-            "1..=4096",
-            (1..=4096).contains(&block),
-        )?;
-        check(
-            "capacity_tokens",
-            self.capacity_tokens.to_string(),
-            "at least one block",
-            self.capacity_tokens >= block,
-        )?;
-        let batched = self.max_batched_tokens;
-        check(
-            "max_batched_tokens",
-            batched.to_string(),
-            "at least 1",
-            batched >= 1,
-        )?;
-        check(
-            "max_seqs",
-            self.max_seqs.to_string(),
-            "at least 1",
-            self.max_seqs >= 1,
-        )?;
-        let longest = self.max_model_tokens;
-        check(
-            "max_model_tokens",
-            longest.to_string(),
-            "at least 2",
-            longest >= 2,
-        )?;
-        check("speed", self.speed.to_string(), "above 0", self.speed > 0.0)?;
-        let fail = self.fail_ratio;
-        check(
-            "fail_ratio",
-            fail.to_string(),
-            "0..=1",
-            (0.0..=1.0).contains(&fail),
-        )?;
+        self.check_ranges()?;
         Ok(ModelConfig {
-            block_tokens: block,
-            capacity_blocks: self.capacity_tokens / block,
-            max_batched_tokens: batched,
+            block_tokens: self.block_tokens,
+            capacity_blocks: self.capacity_tokens / self.block_tokens,
+            max_batched_tokens: self.max_batched_tokens,
             max_seqs: self.max_seqs,
             timing: Timing {
                 speed: self.speed,
                 ..Timing::default()
             },
         })
+    }
+
+    fn check_ranges(&self) -> Result<(), ConfigError> {
+        let checks = [
+            (
+                "block_tokens",
+                self.block_tokens.to_string(),
+                "1..=4096",
+                (1..=4096).contains(&self.block_tokens),
+            ),
+            (
+                "capacity_tokens",
+                self.capacity_tokens.to_string(),
+                "at least one block",
+                self.capacity_tokens >= self.block_tokens,
+            ),
+            (
+                "max_batched_tokens",
+                self.max_batched_tokens.to_string(),
+                "at least 1",
+                self.max_batched_tokens >= 1,
+            ),
+            (
+                "max_seqs",
+                self.max_seqs.to_string(),
+                "at least 1",
+                self.max_seqs >= 1,
+            ),
+            (
+                "max_model_tokens",
+                self.max_model_tokens.to_string(),
+                "at least 2",
+                self.max_model_tokens >= 2,
+            ),
+            ("speed", self.speed.to_string(), "above 0", self.speed > 0.0),
+            (
+                "fail_ratio",
+                self.fail_ratio.to_string(),
+                "0..=1",
+                (0.0..=1.0).contains(&self.fail_ratio),
+            ),
+        ];
+        match checks.into_iter().find(|(.., ok)| !ok) {
+            Some((field, value, range, _)) => Err(ConfigError::OutOfRange {
+                field,
+                value,
+                range,
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_is_checked_at_its_limit() {
+    fn what_is_out_of_range_is_refused() {
         let base = EngineConfig::default;
         let wrong = [
             EngineConfig {
@@ -204,6 +203,11 @@ mod tests {
         for config in wrong {
             assert!(config.model_config().is_err(), "{config:?}");
         }
+    }
+
+    #[test]
+    fn the_ends_of_the_ranges_are_allowed() {
+        let base = EngineConfig::default;
         let right = [
             EngineConfig {
                 block_tokens: 4096,

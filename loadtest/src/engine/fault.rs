@@ -2,6 +2,7 @@
 //! demand, a counted number of times.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -35,6 +36,8 @@ pub enum FaultKind {
     },
     /// Accept the request and never answer.
     Hang,
+    /// Not a fault of inference: the next `count` health checks answer 503.
+    Unhealthy,
 }
 
 /// A fault and how many inference requests it hits.
@@ -67,6 +70,7 @@ pub enum FaultError {
 #[derive(Debug)]
 pub(super) struct FaultPlan {
     planned: Mutex<VecDeque<Fault>>,
+    unhealthy_checks: AtomicU32,
     fail_ratio: f64,
 }
 
@@ -74,6 +78,7 @@ impl FaultPlan {
     pub(super) fn new(fail_ratio: f64) -> Self {
         Self {
             planned: Mutex::default(),
+            unhealthy_checks: AtomicU32::new(0),
             fail_ratio,
         }
     }
@@ -86,6 +91,10 @@ impl FaultPlan {
         if !status_ok || fault.count == 0 {
             return Err(FaultError::OutOfRange);
         }
+        if fault.kind == FaultKind::Unhealthy {
+            self.unhealthy_checks.store(fault.count, Ordering::SeqCst);
+            return Ok(());
+        }
         let mut planned = self.planned.lock();
         if planned.len() >= FAULTS_MAX {
             return Err(FaultError::Full);
@@ -96,6 +105,15 @@ impl FaultPlan {
 
     pub(super) fn clear(&self) {
         self.planned.lock().clear();
+        self.unhealthy_checks.store(0, Ordering::SeqCst);
+    }
+
+    /// Books a health check; false when it is to fail.
+    pub(super) fn health_check(&self) -> bool {
+        let less = |left: u32| left.checked_sub(1);
+        self.unhealthy_checks
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
+            .is_err()
     }
 
     /// The fault for inference request number `sequence`, if any.
@@ -156,6 +174,26 @@ mod tests {
             }
         );
         assert!(serde_json::from_str::<Fault>(r#"{"kind":"nonsense"}"#).is_err());
+    }
+
+    #[test]
+    fn health_checks_fail_apart_from_inference() {
+        let plan = FaultPlan::new(0.0);
+        plan.plan(Fault {
+            kind: FaultKind::Unhealthy,
+            count: 2,
+        })
+        .unwrap();
+        assert_eq!(plan.take(0), None);
+        let checks: Vec<bool> = (0..3).map(|_| plan.health_check()).collect();
+        assert_eq!(checks, [false, false, true]);
+        plan.plan(Fault {
+            kind: FaultKind::Unhealthy,
+            count: u32::MAX,
+        })
+        .unwrap();
+        plan.clear();
+        assert!(plan.health_check());
     }
 
     #[test]

@@ -92,7 +92,10 @@ impl Face {
         }
         let path = request.uri().path().to_owned();
         let response = match (request.method().as_str(), path.as_str()) {
-            ("GET", "/health" | "/ping") => whole(StatusCode::OK, None, ""),
+            ("GET", "/health" | "/ping") => match self.faults.health_check() {
+                true => whole(StatusCode::OK, None, ""),
+                false => whole(StatusCode::SERVICE_UNAVAILABLE, None, ""),
+            },
             ("GET", "/metrics") => whole(StatusCode::OK, Some(METRICS_TYPE), self.metrics_page()),
             ("GET", "/v1/models") => whole(StatusCode::OK, Some(JSON_TYPE), self.models_page()),
             ("GET", "/version") => json_ok(&json!({"version": env!("CARGO_PKG_VERSION")})),
@@ -149,7 +152,7 @@ impl Face {
                 let _hung = Hung { face: &self };
                 return std::future::pending().await;
             }
-            Some(FaultKind::MidStreamError { .. } | FaultKind::MidStreamReset { .. }) | None => {}
+            _ => {}
         }
         let started = parse(
             &body,

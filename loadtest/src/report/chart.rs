@@ -39,8 +39,8 @@ pub(super) const COLOURS: usize = 8;
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 58.0;
-const RIGHT: f64 = 14.0;
-const TOP: f64 = 12.0;
+const RIGHT: f64 = 20.0;
+const TOP: f64 = 24.0;
 const BOTTOM: f64 = 44.0;
 /// Ticks of a linear axis, about.
 const TICKS: f64 = 5.0;
@@ -88,7 +88,7 @@ pub(super) fn line_chart(label: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Lin
         Anchor::Middle,
         x_axis.label,
     );
-    svg.text("axis", (4.0, TOP - 2.0), Anchor::Start, y_axis.label);
+    svg.text("axis", (4.0, 11.0), Anchor::Start, y_axis.label);
     for line in lines {
         let places: Vec<(f64, f64)> = line.points.iter().map(at).collect();
         let dash = if line.dashed { " dashed" } else { "" };

@@ -396,3 +396,69 @@ async fn http2_without_tls_is_spoken_too() {
     let answer = ask(&client, &engine, COMPLETIONS, body).await;
     assert_eq!(answer.events().len(), 2);
 }
+
+#[tokio::test]
+async fn a_forced_tool_call_is_made() {
+    let (engine, client) = (engine(fast()).await, client());
+    let tool =
+        |name: &str| json!({"type": "function", "function": {"name": name, "parameters": {}}});
+    let mut body = json!({
+        "messages": [{"role": "user", "content": "weather?"}], "max_tokens": 4,
+        "tools": [tool("first"), tool("second")], "tool_choice": "required",
+    });
+    let whole = ask(&client, &engine, CHAT, body.clone()).await.json();
+    let choice = &whole["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(
+        choice["message"]["tool_calls"][0]["function"],
+        json!({"name": "first", "arguments": "{}"})
+    );
+    body["tool_choice"] = json!({"type": "function", "function": {"name": "second"}});
+    body["stream"] = json!(true);
+    let events = ask(&client, &engine, CHAT, body.clone()).await.events();
+    let call = &events[1]["choices"][0]["delta"]["tool_calls"][0];
+    assert_eq!(
+        (&call["index"], &call["function"]["name"]),
+        (&json!(0), &json!("second"))
+    );
+    assert_eq!(
+        events.last().unwrap()["choices"][0]["finish_reason"],
+        "tool_calls"
+    );
+    body["tool_choice"] = json!("auto");
+    body["stream"] = json!(false);
+    let free = ask(&client, &engine, CHAT, body).await.json();
+    assert_eq!(free["choices"][0]["finish_reason"], "length");
+}
+
+#[tokio::test]
+async fn log_probabilities_come_when_asked_for() {
+    let (engine, client) = (engine(fast()).await, client());
+    let mut body = chat_body(&json!([{"role": "user", "content": "a"}]));
+    let without = ask(&client, &engine, CHAT, body.clone()).await.json();
+    assert!(without["choices"][0]["logprobs"].is_null());
+    (body["logprobs"], body["top_logprobs"]) = (json!(true), json!(2));
+    let whole = ask(&client, &engine, CHAT, body.clone()).await.json();
+    assert_eq!(
+        whole["choices"][0]["logprobs"]["content"]
+            .as_array()
+            .unwrap()
+            .len(),
+        8
+    );
+    body["stream"] = json!(true);
+    let events = ask(&client, &engine, CHAT, body).await.events();
+    assert_eq!(
+        events[1]["choices"][0]["logprobs"]["content"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    let body = json!({"prompt": "a", "max_tokens": 3, "logprobs": 1});
+    let text = ask(&client, &engine, COMPLETIONS, body).await.json();
+    assert_eq!(
+        text["choices"][0]["logprobs"]["text_offset"],
+        json!([0, 4, 8])
+    );
+}

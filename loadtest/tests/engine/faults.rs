@@ -251,3 +251,21 @@ async fn shutdown_cuts_streams_and_frees_the_address() {
     assert!(response.into_body().collect().await.is_err());
     assert!(tokio::net::TcpStream::connect(addr).await.is_err());
 }
+
+#[tokio::test]
+async fn health_checks_can_fail_while_inference_works() {
+    let (engine, client) = (engine(fast()).await, client());
+    engine
+        .inject(serde_json::from_value(json!({"kind": "unhealthy"})).unwrap())
+        .unwrap();
+    let fine = exchange(&client, request(&engine, &json!({"prompt": "x"})))
+        .await
+        .unwrap();
+    assert_eq!(fine.status, StatusCode::OK);
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK] {
+        let health = exchange(&client, get(&engine.url(), "/health"))
+            .await
+            .unwrap();
+        assert_eq!(health.status, status);
+    }
+}

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::super::prompt::{ChainRoot, Prompt};
+use super::logprobs;
+use super::openai::{Kind, StreamOptions, push_end, start, whole};
 use super::template::{Message, Rendering};
+use super::tool_call::{self, ToolCall, ToolChoice};
 use super::{
     ApiError, Call, Defaults, Ending, Head, OutputLimit, Reply, StreamToken, Usage, choices,
     json_string, push_data,
@@ -22,13 +25,9 @@ struct Body {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     cache_salt: Option<String>,
-}
-
-/// `stream_options` of the OpenAI APIs.
-#[derive(Deserialize, Clone, Copy, Default)]
-pub(super) struct StreamOptions {
-    #[serde(default)]
-    pub include_usage: bool,
+    tool_choice: Option<ToolChoice>,
+    logprobs: Option<bool>,
+    top_logprobs: Option<usize>,
 }
 
 pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiError> {
@@ -53,25 +52,59 @@ pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiErro
         None => OutputLimit::new(body.max_tokens, "max_tokens"),
     }?;
     let include_usage = body.stream_options.unwrap_or_default().include_usage;
+    let reply: Box<dyn Reply> = match tool_call::forced(body.tool_choice, body.tools.as_deref()) {
+        Some(name) => Box::new(ToolCall {
+            name,
+            include_usage,
+        }),
+        None => {
+            let asked = body.logprobs.unwrap_or(false);
+            let logprobs = asked.then(|| body.top_logprobs.unwrap_or(0).min(logprobs::TOP_MAX));
+            Box::new(Chat {
+                include_usage,
+                logprobs,
+            })
+        }
+    };
     Ok(Call {
         model,
         prompts: vec![prompt],
         n: choices(body.n, 1)?,
         output,
         stream: body.stream.unwrap_or(false),
-        reply: Box::new(Chat { include_usage }),
+        reply,
     })
 }
 
+/// Chunks of a chat stream.
+pub(super) const CHUNK: Kind = Kind {
+    id_prefix: "chatcmpl-",
+    object: "chat.completion.chunk",
+};
+/// A whole chat response.
+pub(super) const WHOLE: Kind = Kind {
+    id_prefix: "chatcmpl-",
+    object: "chat.completion",
+};
+
 struct Chat {
     include_usage: bool,
+    /// Alternatives for each token, where log probabilities were asked for.
+    logprobs: Option<usize>,
+}
+
+impl Chat {
+    fn logprobs(&self, text: &str) -> String {
+        self.logprobs
+            .map_or_else(|| "null".to_owned(), |top| logprobs::chat(text, top))
+    }
 }
 
 impl Reply for Chat {
     fn opening(&self, _: &Head, _: Usage, _: &mut String) {}
 
     fn token(&self, head: &Head, token: StreamToken<'_>, out: &mut String) {
-        let start = chunk_start(head);
+        let start = start(CHUNK, head);
         let (choice, text) = (token.choice, json_string(token.text));
         if token.index == 0 {
             push_data(
@@ -81,68 +114,32 @@ impl Reply for Chat {
                 ),
             );
         }
+        let logprobs = self.logprobs(token.text);
         let finish = match token.finish {
-            Some(finish) => {
-                format!(r#""{}","stop_reason":null,"token_ids":null"#, finish.name())
-            }
-            None => r#"null,"token_ids":null"#.to_owned(),
+            Some(finish) => format!(r#""{}","stop_reason":null"#, finish.name()),
+            None => "null".to_owned(),
         };
         push_data(
             out,
             &format!(
-                r#"{start},"choices":[{{"index":{choice},"delta":{{"content":{text}}},"logprobs":null,"finish_reason":{finish}}}]}}"#
+                r#"{start},"choices":[{{"index":{choice},"delta":{{"content":{text}}},"logprobs":{logprobs},"finish_reason":{finish},"token_ids":null}}]}}"#
             ),
         );
     }
 
     fn closing(&self, head: &Head, end: &Ending, out: &mut String) {
-        if self.include_usage {
-            let (start, usage) = (chunk_start(head), usage_json(end.usage));
-            push_data(out, &format!(r#"{start},"choices":[],"usage":{usage}}}"#));
-        }
-        push_data(out, "[DONE]");
+        push_end(CHUNK, head, self.include_usage.then_some(end.usage), out);
     }
 
     fn whole(&self, head: &Head, end: &Ending) -> String {
         let finish = end.finish.name();
-        let choices: Vec<String> = end
-            .texts
-            .iter()
-            .enumerate()
-            .map(|(index, text)| {
-                let text = json_string(text);
-                format!(
-                    r#"{{"index":{index},"message":{{"role":"assistant","content":{text},"refusal":null}},"logprobs":null,"finish_reason":"{finish}","stop_reason":null}}"#
-                )
-            })
-            .collect();
-        format!(
-            r#"{{"id":"chatcmpl-{}","object":"chat.completion","created":{},"model":{},"choices":[{}],"usage":{}}}"#,
-            head.id,
-            head.created,
-            head.model,
-            choices.join(","),
-            usage_json(end.usage)
-        )
+        let choice = |(index, answer): (usize, &String)| {
+            let (text, logprobs) = (json_string(answer), self.logprobs(answer));
+            format!(
+                r#"{{"index":{index},"message":{{"role":"assistant","content":{text},"refusal":null}},"logprobs":{logprobs},"finish_reason":"{finish}","stop_reason":null}}"#
+            )
+        };
+        let choices: Vec<String> = end.texts.iter().enumerate().map(choice).collect();
+        whole(WHOLE, head, &choices, end.usage)
     }
-}
-
-fn chunk_start(head: &Head) -> String {
-    format!(
-        r#"{{"id":"chatcmpl-{}","object":"chat.completion.chunk","created":{},"model":{}"#,
-        head.id, head.created, head.model
-    )
-}
-
-/// `usage` of the OpenAI APIs, with the detail that tells how warm the cache was.
-pub(super) fn usage_json(usage: Usage) -> String {
-    let Usage {
-        prompt_tokens,
-        cached_tokens,
-        completion_tokens,
-    } = usage;
-    let total = prompt_tokens + completion_tokens;
-    format!(
-        r#"{{"prompt_tokens":{prompt_tokens},"total_tokens":{total},"completion_tokens":{completion_tokens},"prompt_tokens_details":{{"cached_tokens":{cached_tokens}}}}}"#
-    )
 }

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-use super::super::prompt::{ChainRoot, Prompt};
-use super::chat::{StreamOptions, usage_json};
+use super::super::prompt::{BYTES_PER_TOKEN, ChainRoot, Prompt};
+use super::logprobs;
+use super::openai::{Kind, StreamOptions, push_end, start, whole};
 use super::{
     ApiError, Call, Defaults, Ending, Head, OutputLimit, Reply, StreamToken, Usage, choices,
     json_string, push_data,
@@ -18,6 +19,7 @@ struct Body {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
     cache_salt: Option<String>,
+    logprobs: Option<usize>,
 }
 
 /// Text or token ids, one or several.
@@ -62,19 +64,38 @@ pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiErro
         prompts,
         output: OutputLimit::new(body.max_tokens, "max_tokens")?,
         stream: body.stream.unwrap_or(false),
-        reply: Box::new(Completions { include_usage }),
+        reply: Box::new(Completions {
+            include_usage,
+            logprobs: body.logprobs.map(|top| top.min(logprobs::TOP_MAX)),
+        }),
     })
 }
 
+const KIND: Kind = Kind {
+    id_prefix: "cmpl-",
+    object: "text_completion",
+};
+
 struct Completions {
     include_usage: bool,
+    /// Alternatives for each token, where log probabilities were asked for.
+    logprobs: Option<usize>,
+}
+
+impl Completions {
+    /// `offset_bytes` is where `text` begins in the answer.
+    fn logprobs(&self, text: &str, offset_bytes: usize) -> String {
+        let json = |top| logprobs::completion(text, offset_bytes, top);
+        self.logprobs.map_or_else(|| "null".to_owned(), json)
+    }
 }
 
 impl Reply for Completions {
     fn opening(&self, _: &Head, _: Usage, _: &mut String) {}
 
     fn token(&self, head: &Head, token: StreamToken<'_>, out: &mut String) {
-        let (start, choice, text) = (start(head), token.choice, json_string(token.text));
+        let (start, choice, text) = (start(KIND, head), token.choice, json_string(token.text));
+        let logprobs = self.logprobs(token.text, token.index as usize * BYTES_PER_TOKEN);
         let finish = match token.finish {
             Some(finish) => format!(r#""{}""#, finish.name()),
             None => "null".to_owned(),
@@ -82,43 +103,24 @@ impl Reply for Completions {
         push_data(
             out,
             &format!(
-                r#"{start},"choices":[{{"index":{choice},"text":{text},"logprobs":null,"finish_reason":{finish},"stop_reason":null}}]}}"#
+                r#"{start},"choices":[{{"index":{choice},"text":{text},"logprobs":{logprobs},"finish_reason":{finish},"stop_reason":null}}]}}"#
             ),
         );
     }
 
     fn closing(&self, head: &Head, end: &Ending, out: &mut String) {
-        if self.include_usage {
-            let (start, usage) = (start(head), usage_json(end.usage));
-            push_data(out, &format!(r#"{start},"choices":[],"usage":{usage}}}"#));
-        }
-        push_data(out, "[DONE]");
+        push_end(KIND, head, self.include_usage.then_some(end.usage), out);
     }
 
     fn whole(&self, head: &Head, end: &Ending) -> String {
         let finish = end.finish.name();
-        let choices: Vec<String> = end
-            .texts
-            .iter()
-            .enumerate()
-            .map(|(index, text)| {
-                let text = json_string(text);
-                format!(
-                    r#"{{"index":{index},"text":{text},"logprobs":null,"finish_reason":"{finish}","stop_reason":null}}"#
-                )
-            })
-            .collect();
-        let (start, usage) = (start(head), usage_json(end.usage));
-        format!(
-            r#"{start},"choices":[{}],"usage":{usage}}}"#,
-            choices.join(",")
-        )
+        let choice = |(index, answer): (usize, &String)| {
+            let (text, logprobs) = (json_string(answer), self.logprobs(answer, 0));
+            format!(
+                r#"{{"index":{index},"text":{text},"logprobs":{logprobs},"finish_reason":"{finish}","stop_reason":null}}"#
+            )
+        };
+        let choices: Vec<String> = end.texts.iter().enumerate().map(choice).collect();
+        whole(KIND, head, &choices, end.usage)
     }
-}
-
-fn start(head: &Head) -> String {
-    format!(
-        r#"{{"id":"cmpl-{}","object":"text_completion","created":{},"model":{}"#,
-        head.id, head.created, head.model
-    )
 }

@@ -8,9 +8,12 @@ mod chat;
 mod completions;
 mod embeddings;
 mod error;
+mod logprobs;
 mod messages;
+mod openai;
 mod responses;
 mod template;
+mod tool_call;
 
 pub(super) use error::ApiError;
 
