@@ -1,6 +1,6 @@
 //! Why: one step's batch is the unit of continuous batching; this says who gets how many tokens.
 
-use super::model::RequestId;
+use super::request::RequestId;
 use super::timing::StepWork;
 
 /// What one request does in a step.

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited, StreamBody};
-use hyper::body::{Frame, Incoming};
+use futures::StreamExt as _;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
@@ -18,16 +18,11 @@ use super::config::{BODY_BYTES_MAX, ConfigError, EngineConfig};
 use super::exchange::{Cut, Exchange};
 use super::fault::{Fault, FaultKind, FaultPlan};
 use super::inspect::{EngineState, ReceivedRequest};
-use super::instant;
 use super::metrics::{self, PageContext};
+use super::respond::{
+    Body, JSON_TYPE, METRICS_TYPE, detail, instant_answer, json_ok, refuse, streamed, whole,
+};
 use super::runner::Runner;
-
-type Body = UnsyncBoxBody<Bytes, Cut>;
-
-/// vLLM's content type for its metrics page.
-const METRICS_TYPE: &str = "text/plain; version=1.0.0; charset=utf-8";
-const JSON_TYPE: &str = "application/json";
-const STREAM_TYPE: &str = "text/event-stream; charset=utf-8";
 
 /// One engine as its connections see it.
 pub(super) struct Face {
@@ -163,7 +158,13 @@ impl Face {
         .and_then(|call| self.start(&parts.headers, sequence, call));
         match started {
             Err(error) => Ok(refuse(&error)),
-            Ok((exchange, true)) => Ok(streamed(exchange.with_fault(fault), open)),
+            Ok((exchange, true)) => {
+                let chunks = exchange.with_fault(fault).stream().inspect(move |_| {
+                    // The stream owns the guard: the request is open while bytes are due.
+                    let _ = &open;
+                });
+                Ok(streamed(chunks))
+            }
             Ok((exchange, false)) => {
                 let json = exchange.with_fault(fault).whole().await?;
                 Ok(whole(StatusCode::OK, Some(JSON_TYPE), json))
@@ -300,65 +301,6 @@ fn request_id(headers: &HeaderMap, sequence: u64) -> String {
             xxhash_rust::xxh3::xxh3_64(&sequence.to_le_bytes())
         ),
     }
-}
-
-fn instant_answer(body: &[u8]) -> Response<Body> {
-    if instant::wants_stream(body) {
-        whole(StatusCode::OK, Some(STREAM_TYPE), instant::STREAM)
-    } else {
-        whole(StatusCode::OK, Some(JSON_TYPE), instant::WHOLE)
-    }
-}
-
-fn streamed(exchange: Exchange, open: Open) -> Response<Body> {
-    use futures::StreamExt as _;
-    let frames = exchange.stream().map(move |chunk| {
-        // The stream owns the guard, so that the request counts as open while bytes are due.
-        let _ = &open;
-        chunk.map(Frame::data)
-    });
-    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
-    set_type(&mut response, STREAM_TYPE);
-    response
-}
-
-fn refuse(error: &ApiError) -> Response<Body> {
-    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    whole(status, Some(JSON_TYPE), error.to_json())
-}
-
-/// The shape of errors that come from vLLM's web framework.
-fn detail(status: StatusCode, text: &str) -> Response<Body> {
-    whole(
-        status,
-        Some(JSON_TYPE),
-        json!({ "detail": text }).to_string(),
-    )
-}
-
-fn json_ok(value: &serde_json::Value) -> Response<Body> {
-    whole(StatusCode::OK, Some(JSON_TYPE), value.to_string())
-}
-
-fn whole(
-    status: StatusCode,
-    content_type: Option<&'static str>,
-    body: impl Into<Bytes>,
-) -> Response<Body> {
-    let body = Full::new(body.into()).map_err(|never| match never {});
-    let mut response = Response::new(body.boxed_unsync());
-    *response.status_mut() = status;
-    if let Some(content_type) = content_type {
-        set_type(&mut response, content_type);
-    }
-    response
-}
-
-fn set_type(response: &mut Response<Body>, content_type: &'static str) {
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        http::HeaderValue::from_static(content_type),
-    );
 }
 
 fn unix_time_s() -> f64 {

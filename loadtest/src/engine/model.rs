@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use super::batch::{Batch, Chunk};
 use super::block_cache::{BlockCache, BlockCensus, BlockHash};
+use super::event::{Event, EventKind};
+use super::request::{Request, RequestId, SubmitError};
 use super::sequence::Sequence;
 use super::timing::Timing;
-
-/// Names a request inside one model; never reused by its caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
 
 /// Size and speed of the modelled engine.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,64 +28,6 @@ pub struct ModelConfig {
     pub max_seqs: usize,
     /// Cost of a step.
     pub timing: Timing,
-}
-
-/// What a caller wants computed.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Not used by any request that is still alive.
-    pub id: RequestId,
-    /// Full blocks of the prompt in order. Blocks past the prompt name the answer's: they become
-    /// visible as they are generated. Without them generated tokens are dropped at the end.
-    pub blocks: Vec<BlockHash>,
-    /// Length of the prompt, at least 1.
-    pub prompt_tokens: u64,
-    /// Length of the answer, at least 1; the model always generates all of it.
-    pub output_tokens: u64,
-}
-
-/// Why a request was not accepted. The client's fault; a retry cannot help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// Prompt or answer without a token.
-    #[error("prompt and answer need at least one token each")]
-    Empty,
-    /// More tokens than the whole cache holds.
-    #[error("the request needs {needed} cache blocks but the engine has {capacity}")]
-    TooLong {
-        /// Blocks for prompt and answer.
-        needed: u64,
-        /// Blocks in the cache.
-        capacity: u64,
-    },
-    /// The id belongs to a request that is still alive.
-    #[error("request id {0:?} is in use")]
-    DuplicateId(RequestId),
-}
-
-/// Something that happened to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Whose event.
-    pub id: RequestId,
-    /// When the step that caused it ended.
-    pub at: Duration,
-    /// What happened.
-    pub kind: EventKind,
-}
-
-/// Kinds of event; every request sees `FirstToken`, `Token` for each further one, `Finished`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind {
-    /// Prefill is done and the first token is out.
-    FirstToken {
-        /// Prompt tokens that came from the prefix cache.
-        cached_tokens: u64,
-    },
-    /// One more token.
-    Token,
-    /// The answer is complete; the id may be forgotten.
-    Finished,
 }
 
 /// Totals since the start; all only grow.

@@ -9,7 +9,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::block_cache::BlockHash;
-use super::model::{Counters, EventKind, Model, ModelConfig, Request, RequestId, SubmitError};
+use super::event::EventKind;
+use super::model::{Counters, Model, ModelConfig};
+use super::request::{Request, RequestId, SubmitError};
 
 /// One answer to compute, before it has an id.
 #[derive(Debug)]

@@ -2,27 +2,15 @@
 //! they arrived, and stopping it looks like a crash.
 
 use super::http_client::{client, exchange, get, post, post_bytes};
+use super::start::{engine, fast};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use warmgate_loadtest::engine::{EngineConfig, EngineHandle, serve};
+use warmgate_loadtest::engine::{EngineConfig, EngineHandle};
 use xxhash_rust::xxh3::xxh3_64;
 
 const PATH: &str = "/v1/completions";
-
-async fn engine(config: EngineConfig) -> EngineHandle {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    serve(config, listener).expect("a valid configuration")
-}
-
-fn fast() -> EngineConfig {
-    EngineConfig {
-        speed: 1e6,
-        ..EngineConfig::default()
-    }
-}
 
 /// A million times slower than real: an answer never ends by itself within a test.
 fn frozen() -> EngineConfig {
@@ -247,6 +235,7 @@ async fn shutdown_cuts_streams_and_frees_the_address() {
         StatusCode::OK,
         "the head comes before the first token"
     );
+    assert_eq!(engine.state().open, 1, "open until the stream ends");
     engine.shutdown().await;
     assert!(response.into_body().collect().await.is_err());
     assert!(tokio::net::TcpStream::connect(addr).await.is_err());

@@ -4,3 +4,5 @@ mod apis;
 mod faults;
 mod http_client;
 mod model;
+mod pages;
+mod start;
