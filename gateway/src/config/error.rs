@@ -12,12 +12,12 @@ use garde::{Path, Report};
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{} cannot be read", path.display())]
+    #[error("{} cannot be read: {reason}", path.display())]
     Unreadable {
         /// The file as it was named.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// The file is larger than [`super::limit::CONFIG_BYTES_MAX`].
     #[error("{} is longer than {limit} bytes: list upstreams in a `file` of their pool", path.display())]
@@ -28,11 +28,12 @@ pub enum ConfigError {
         limit: u64,
     },
     /// The file or the flags say something that cannot be meant.
-    #[error("{origin}: {problem}")]
+    #[error("{origin}:{problem}")]
     Invalid {
         /// The file as it was named, or the command line.
         origin: String,
-        /// Key paths, reasons and fixes; several lines, with an excerpt of the file.
+        /// For each mistake a line break, its place, key path, reason and fix, and the line it is
+        /// about.
         problem: String,
     },
 }

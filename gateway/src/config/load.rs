@@ -9,7 +9,7 @@ use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use super::error::Problems;
 use super::meaning::meaning;
-use super::{Config, ConfigError, Overrides, RawConfig, limit};
+use super::{Config, ConfigError, Overrides, RawConfig, excerpt, limit};
 
 /// Where the configuration comes from: a file, flags, or both.
 #[derive(Clone, Debug, Default)]
@@ -37,9 +37,9 @@ impl Source {
         let Some(path) = &self.file else {
             return Ok(Vec::new());
         };
-        let unreadable = |source| ConfigError::Unreadable {
+        let unreadable = |reason| ConfigError::Unreadable {
             path: path.clone(),
-            source,
+            reason,
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut bytes = Vec::new();
@@ -65,20 +65,20 @@ impl Source {
             problem,
         };
         let text = std::str::from_utf8(bytes)
-            .map_err(|error| invalid(format!("is not UTF-8 text: {error}")))?;
+            .map_err(|error| invalid(format!(" this is no UTF-8 text: {error}")))?;
         let context = self.context();
         let raw = if text.trim().is_empty() {
             let document = Document(RawConfig::default());
             document
                 .validate_with(&context)
-                .map_err(|report| invalid(report.to_string().trim_end().to_owned()))?;
+                .map_err(|report| invalid(listed(&report)))?;
             document.0
         } else {
             document(text, &context).map_err(invalid)?
         };
         let mut report = Report::new();
         meaning(&raw, &context, &mut Problems::new(&mut report))
-            .ok_or_else(|| invalid(report.to_string().trim_end().to_owned()))
+            .ok_or_else(|| invalid(listed(&report)))
     }
 
     fn origin(&self) -> String {
@@ -145,13 +145,22 @@ fn document(text: &str, context: &Context) -> Result<RawConfig, String> {
         serde_saphyr::from_str_with_options_context_valid::<Document>(text, options(), context);
     let error = match parsed {
         Ok(Document(raw)) => return Ok(raw),
-        Err(error) => error.to_string(),
+        Err(error) => error,
     };
-    // The parser knows line and column; which key that is takes a second pass.
-    Err(match key_path(text) {
-        Some(path) => format!("{path}: {error}"),
-        None => error,
-    })
+    let mut mistakes = excerpt::mistakes(&error);
+    if mistakes.is_empty() {
+        // The parser knows line and column; which key that is takes a second pass.
+        mistakes.push(excerpt::misread(&error, key_path(text)));
+    }
+    Err(excerpt::show(text, &mistakes))
+}
+
+/// Problems of flags alone, which stand in no line.
+fn listed(report: &Report) -> String {
+    let lines = report
+        .iter()
+        .map(|(path, error)| format!("\n  {path}: {error}"));
+    lines.collect()
 }
 
 /// The key at which the text stops being a configuration by its types; none where it does not.
@@ -159,7 +168,7 @@ fn key_path(text: &str) -> Option<String> {
     let mut path = None;
     let _ = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |yaml| {
         serde_path_to_error::deserialize::<_, RawConfig>(yaml).map_err(|error| {
-            path = Some(error.path().to_string()).filter(|path| path != ".");
+            path = Some(error.path().to_string()).filter(|path| path != "." && path != "?");
             error.into_inner()
         })
     });

@@ -1,11 +1,14 @@
 //! From what was typed to what it means. Notes every problem before it gives up.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use warmgate_discovery::source::{FILE_BYTES_MAX, parse_endpoints_file};
 use warmgate_routing::prefix::IndexLimits;
 use warmgate_routing::{BlockSize, RouterSettings, Tokens};
 
@@ -217,14 +220,10 @@ fn endpoints(
         (Some(urls), None, None) => upstreams(urls, &at.at("upstreams"), problems),
         (None, Some(file), None) => {
             let file = path(file, context);
-            if file.is_file() {
-                return Some(EndpointSource::File(file));
+            match endpoints_file(&file) {
+                Ok(()) => Some(EndpointSource::File(file)),
+                Err(problem) => problems.note(&at.at("file"), problem),
             }
-            let name = file.display();
-            let problem = format!(
-                "{name} is not a file: relative paths start at the folder of the configuration file"
-            );
-            problems.note(&at.at("file"), problem)
         }
         (None, None, Some(dns)) => dns_source(dns, &at.at("dns"), problems),
         (None, None, None) => problems.note(
@@ -237,6 +236,27 @@ fn endpoints(
             "has more than one of `upstreams`, `file` and `dns`: keep one, and make another pool \
              for the rest",
         ),
+    }
+}
+
+/// Whether the file can be read now; discovery reads it again while the gateway runs.
+fn endpoints_file(file: &Path) -> Result<(), String> {
+    let name = file.display();
+    let opened = File::open(file).map_err(|error| {
+        format!("{name} cannot be read ({error}): relative paths start at the folder of this file")
+    })?;
+    let mut text = String::new();
+    let most = FILE_BYTES_MAX as u64 + 1;
+    opened
+        .take(most)
+        .read_to_string(&mut text)
+        .map_err(|error| format!("{name} cannot be read: {error}"))?;
+    if text.len() > FILE_BYTES_MAX {
+        return Err(format!("{name} is longer than {FILE_BYTES_MAX} bytes"));
+    }
+    match parse_endpoints_file(&text) {
+        Ok(_) => Ok(()),
+        Err(problem) => Err(format!("{name}: {problem}")),
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use warmgate_routing::{Policy, RouterSettings};
 
 mod error;
+mod excerpt;
 pub mod limit;
 mod load;
 mod meaning;

@@ -8,14 +8,9 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use warmgate_routing::Policy;
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let settings = schemars::generate::SchemaSettings::draft2020_12();
-    let generator = settings.with(|s| s.inline_subschemas = true);
-    generator
-        .into_generator()
-        .into_root_schema_for::<Policy>()
-        .into()
-});
+use super::schema;
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema::of::<Policy>);
 
 /// Every parameter that the schema bounds is within its bounds.
 pub(super) fn check(policy: &Policy, (): &()) -> garde::Result {

@@ -90,7 +90,7 @@ impl Reloader {
         let read = self.source.read();
         let seen = match &read {
             Ok(bytes) => Ok(bytes.clone()),
-            Err(error) => Err(describe(error)),
+            Err(error) => Err(error.to_string()),
         };
         if seen == self.seen && !even_if_unchanged {
             return Look::Unchanged;
@@ -119,23 +119,12 @@ fn apply(config: Config, events: &mut dyn ReloadEvents) -> Look {
 }
 
 fn refuse(error: &ConfigError, events: &mut dyn ReloadEvents) -> Look {
-    let error_text = describe(error);
     tracing::error!(
-        error = error_text,
+        %error,
         "configuration refused, the last good one stays in force"
     );
     events.refused(error);
     Look::Refused
-}
-
-fn describe(error: &ConfigError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! `docs/config.schema.json`: the JSON Schema of the configuration file, for editors.
 
+use std::sync::LazyLock;
+
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
@@ -11,16 +14,18 @@ const ID: &str = "https://raw.githubusercontent.com/warmgate/warmgate/main/docs/
 /// The schema without references, so that a reader need not follow any.
 #[must_use]
 pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-    });
-    let mut schema: Value = settings
-        .into_generator()
-        .into_root_schema_for::<RawConfig>()
-        .into();
+    let mut schema = of::<RawConfig>();
     schema["$id"] = ID.into();
     schema["title"] = "Configuration of warmgate".into();
     schema
+}
+
+/// The schema of one type.
+pub(super) fn of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+    });
+    settings.into_generator().into_root_schema_for::<T>().into()
 }
 
 /// The text of `docs/config.schema.json`.
@@ -28,3 +33,38 @@ pub fn schema() -> Value {
 pub fn text() -> String {
     format!("{:#}\n", schema())
 }
+
+/// What may stand at a key path such as `pools[0].scrape`, in words; none where that is unknown.
+pub(super) fn expected(path: &str) -> Option<String> {
+    let mut at = &*SCHEMA;
+    for key in path.split('.').filter(|key| !key.is_empty()) {
+        let (name, places) = key.split_once('[').unwrap_or((key, ""));
+        at = &at["properties"][name];
+        for _ in places.matches(']') {
+            at = &at["items"];
+        }
+    }
+    if at["oneOf"].is_array() {
+        return Some("`{name: NAME}` with the name and the parameters of a policy".to_owned());
+    }
+    let bound = |key: &str| Some(&at[key]).filter(|bound| bound.is_number());
+    let types = match &at["type"] {
+        Value::Array(types) => types.first(),
+        one => Some(one),
+    };
+    Some(match types.and_then(Value::as_str)? {
+        "boolean" => "`true` or `false`".to_owned(),
+        "string" => "text".to_owned(),
+        "object" => "keys with values".to_owned(),
+        "array" => match bound("maxItems") {
+            Some(most) => format!("a list of at most {most}"),
+            None => "a list".to_owned(),
+        },
+        _ => match (bound("minimum"), bound("maximum")) {
+            (Some(least), Some(most)) => format!("a number from {least} to {most}"),
+            _ => "a number".to_owned(),
+        },
+    })
+}
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(schema);

@@ -1,0 +1,279 @@
+//! What is said about bad configurations: the key, the mistake, the fix.
+
+use super::{POOL, refusal};
+
+/// Stands for the endpoints of a pool in the tables below.
+const URL: &str = "upstreams: ['http://h:1']";
+
+/// Whole files.
+const FILES: &[(&str, &str)] = &[
+    (
+        "",
+        "\n  pools: no endpoints are named: write `--upstream http://host:port`",
+    ),
+    (
+        "listne: a",
+        "line 1, column 1: listne: unknown field `listne`, expected one of listen, tls",
+    ),
+    ("listen: [", "listen: expected string scalar"),
+    (
+        "listen:",
+        "listen: is empty: write a value, or leave the key out",
+    ),
+    ("- a\n", "write keys with values"),
+    ("pools: {}\n", "pools: "),
+];
+
+/// Lines before a good pool.
+const LINES: &[(&str, &str)] = &[
+    (
+        "listen: 8080",
+        "listen: `8080` is not an IP address and a port: write for example",
+    ),
+    (
+        "admin: localhost:1",
+        "admin: `localhost:1` is not an IP address and a port",
+    ),
+    (
+        "admin: 0.0.0.0:8080",
+        "admin: 0.0.0.0:8080 is also an address for clients: give it",
+    ),
+    (
+        "explain: yes",
+        "line 1, column 10: explain: write `true` or `false`",
+    ),
+    (
+        "explain: true\nexplain: true",
+        "line 2, column 1: `explain` is written twice: keep one",
+    ),
+    (
+        "threads: 0",
+        "threads: lower than 1: write a number from 1 to 1024",
+    ),
+    (
+        "threads: 1025",
+        "threads: greater than 1024: write a number from 1 to 1024",
+    ),
+    ("forward: {retries: -1}", "forward.retries: "),
+    ("forward: {retries: -1}", "write a number from 0 to 10"),
+    (
+        "forward: {retries: 11}",
+        "line 1, column 20: forward.retries: greater than 10",
+    ),
+    ("forward: 3", "forward: "),
+    (
+        "limits: {body_bytes: 1023}",
+        "limits.body_bytes: lower than 1024",
+    ),
+    (
+        "tls: {listen: '0.0.0.0:1'}",
+        "tls: missing field `certificate`",
+    ),
+];
+
+/// Pools, without the brackets of the list.
+const POOLS: &[(&str, &str)] = &[
+    (
+        "{name: a}",
+        "pools[0]: has no endpoints: write one of `upstreams:",
+    ),
+    (
+        "{name: a, URL, file: e.yaml}",
+        "pools[0]: has more than one of `upstreams`, `file` and `dns`",
+    ),
+    ("{URL}", "missing field `name`"),
+    (
+        "{name: Main, URL}",
+        "pools[0].name: `Main` is no pool name: use a-z, 0-9",
+    ),
+    ("{name: -a, URL}", "pools[0].name: `-a` is no pool name"),
+    (
+        "{name: a, URL}, {name: a, URL}",
+        "pools[1].name: `a` is already the name of pools[0]",
+    ),
+    (
+        "{name: a, upstreams: []}",
+        "pools[0].upstreams: is empty: write at least one",
+    ),
+    (
+        "{name: a, upstreams: ['http://h:1', 'h:2']}",
+        "pools[0].upstreams[1]: `h:2` is no address",
+    ),
+    (
+        "{name: a, upstreams: ['http://h', 'http://h:80/']}",
+        "pools[0].upstreams[1]: http://h:80 is already at place 0",
+    ),
+    (
+        "{name: a, file: absent.yaml}",
+        "pools[0].file: absent.yaml cannot be read (No such file",
+    ),
+    (
+        "{name: a, dns: {name: 'http://h', port: 1}}",
+        "pools[0].dns.name: `http://h` is no host name",
+    ),
+    (
+        "{name: a, dns: {name: h, port: 0}}",
+        "pools[0].dns.port: lower than 1: write a number from 1 to 65535",
+    ),
+    (
+        "{name: a, URL, policy: cost}",
+        "write `{name: NAME}` with the name and the parameters",
+    ),
+    (
+        "{name: a, URL, policy: {name: cst}}",
+        "pools[0].policy.name: unknown variant `cst`, expected one of cost",
+    ),
+    (
+        "{name: a, URL, policy: {name: cost, w: 1}}",
+        "unknown field `w`, expected one of prefill_weight",
+    ),
+    (
+        "{name: a, URL, policy: {name: session, w: 1}}",
+        "unknown field `w`",
+    ),
+    (
+        "{name: a, URL, policy: {name: cost, prefill_weight: 101}}",
+        "pools[0].policy: `prefill_weight` is 101: write a number from 0 to 100",
+    ),
+    (
+        "{name: a, URL, policy: {name: cost, prefill_weight: .inf}}",
+        "prefill_weight: value `.inf` is not a finite number",
+    ),
+    (
+        "{name: a, URL, block_tokens: 0}",
+        "pools[0].block_tokens: lower than 1",
+    ),
+    (
+        "{name: a, URL, block_tokens: 4097}",
+        "pools[0].block_tokens: greater than 4096: write a number from 1 to 4096",
+    ),
+    (
+        "{name: a, URL, scrape: {interval_ms: 5001}}",
+        "pools[0].scrape.interval_ms: greater than 5000",
+    ),
+];
+
+/// Routes over the pools `a` and `b`.
+const ROUTES: &[(&str, &str)] = &[
+    (
+        "[]",
+        "routes: there are 2 pools and no routes: write `routes: [{model: \"*\"",
+    ),
+    (
+        "[{model: m, targets: []}]",
+        "routes[0].targets: is empty: write `targets: [{pool: NAME}]`",
+    ),
+    (
+        "[{model: m, targets: [{pool: a}, {pool: b}]}]",
+        "routes[0].targets: splitting a model over several targets is not supported yet",
+    ),
+    (
+        "[{model: m, targets: [{pool: c}]}]",
+        "routes[0].targets[0].pool: no pool is called `c`: there is `a`, `b`",
+    ),
+    (
+        "[{model: m, targets: [{pool: a}]}, {model: m, targets: [{pool: b}]}]",
+        "routes[1].model: `m` already has routes[0]",
+    ),
+    (
+        "[{model: '', targets: [{pool: a}]}]",
+        "routes[0].model: a model name has 1 to 256 bytes",
+    ),
+    (
+        "[{model: 'm*', targets: [{pool: a}]}]",
+        "routes[0].model: `m*`: write a whole model name",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, model: '*'}]}]",
+        "routes[0].targets[0].model: `*` is no name to send",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, weight: 0}]}]",
+        "routes[0].targets[0].weight: lower than 1",
+    ),
+];
+
+#[test]
+fn a_mistake_is_said_with_its_key_and_the_fix() {
+    let file = |text: &str| text.to_owned();
+    let line = |text: &str| format!("{text}\n{POOL}");
+    let pool = |text: &str| format!("pools: [{}]\n", text.replace("URL", URL));
+    let route =
+        |text: &str| format!("pools: [{{name: a, {URL}}}, {{name: b, {URL}}}]\nroutes: {text}\n");
+    let tables: [(&[(&str, &str)], &dyn Fn(&str) -> String); 4] = [
+        (FILES, &file),
+        (LINES, &line),
+        (POOLS, &pool),
+        (ROUTES, &route),
+    ];
+    for (table, whole) in tables {
+        for (text, said) in table {
+            let text = whole(text);
+            let refusal = refusal(&text);
+            assert!(
+                refusal.contains(said),
+                "{text}\n{refusal}\nshould contain\n{said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn one_run_shows_every_mistake() {
+    let refusal =
+        refusal("listen: a\nadmin: b\npools: [{name: A}]\nroutes: [{model: m, targets: []}]\n");
+    for key in [
+        "listen:",
+        "admin:",
+        "pools[0].name:",
+        "pools[0]:",
+        "routes[0].targets:",
+    ] {
+        assert!(refusal.contains(key), "{key} is not in {refusal}");
+    }
+}
+
+#[test]
+fn a_message_shows_the_line_that_it_is_about() {
+    let expected = "command line:\n  line 2, column 20: forward.retries: greater than 10: write a \
+                    number from 0 to 10\n    | forward: {retries: 99}";
+    assert_eq!(
+        refusal(&format!("explain: true\nforward: {{retries: 99}}\n{POOL}")),
+        expected
+    );
+}
+
+#[test]
+fn the_files_of_tls_are_looked_at_before_anything_opens() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tls");
+    let text = |certificate: &str, key: &str| {
+        let files = format!("certificate: {folder}/{certificate}, key: {folder}/{key}");
+        format!("tls: {{listen: '0.0.0.0:8443', {files}}}\n{POOL}")
+    };
+    let config = super::parse(&text("certificate.pem", "key.pem")).unwrap();
+    assert_eq!(config.tls.unwrap().listen.port(), 8443);
+    for (certificate, key, said) in [
+        ("absent.pem", "key.pem", "tls.certificate: "),
+        (
+            "key.pem",
+            "key.pem",
+            "key.pem has no `-----BEGIN CERTIFICATE-----`: name a PEM file",
+        ),
+        ("certificate.pem", "absent.pem", "tls.key: "),
+        (
+            "certificate.pem",
+            "certificate.pem",
+            "as the PEM file of a private key",
+        ),
+        (
+            "certificate.pem",
+            "other-key.pem",
+            "tls.key: is not the key of the certificate",
+        ),
+    ] {
+        let refusal = refusal(&text(certificate, key));
+        assert!(refusal.contains(said), "{certificate} {key}: {refusal}");
+    }
+    let taken = text("certificate.pem", "key.pem").replace("8443", "8080");
+    assert!(refusal(&taken).contains("tls.listen: 0.0.0.0:8080 is also `listen`"));
+}
