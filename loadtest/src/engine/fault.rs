@@ -20,7 +20,7 @@ pub enum FaultKind {
         /// 400..=599.
         code: u16,
     },
-    /// Close the connection without a response.
+    /// Reset the connection (TCP RST) without a response.
     Reset,
     /// Answer 200, then an error event inside the stream, as vLLM does when its core dies.
     MidStreamError {
@@ -28,7 +28,7 @@ pub enum FaultKind {
         #[serde(default)]
         after_tokens: u64,
     },
-    /// Answer 200, then cut the connection inside the stream.
+    /// Answer 200, then reset the connection inside the stream.
     MidStreamReset {
         /// Tokens sent before it.
         #[serde(default)]

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::config::{ConfigError, EngineConfig};
+use super::exchange::Cut;
 use super::fault::{Fault, FaultError};
 use super::http::Face;
 use super::inspect::{EngineState, ReceivedRequest};
@@ -157,10 +158,42 @@ async fn serve_connection(stream: TcpStream, face: Arc<Face>) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "could not set TCP_NODELAY");
     }
+    let (stream, twin) = match twins(stream) {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::warn!(%error, "connection dropped");
+            return;
+        }
+    };
     let service = service_fn(move |request| Arc::clone(&face).answer(request));
     let server = auto::Builder::new(TokioExecutor::new());
     if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-        // A client that leaves early and a planned reset both end here.
-        tracing::debug!(error = %error, "connection ended early");
+        // A client that leaves early ends here too.
+        tracing::debug!(%error, "connection ended early");
+        if is_planned_cut(error.as_ref())
+            && let Err(error) = twin.set_zero_linger()
+        {
+            tracing::warn!(%error, "a planned reset became an orderly close");
+        }
     }
+}
+
+/// Two handles of one socket: hyper drops its own before it says why, and the last to close
+/// decides between an orderly end and a reset.
+fn twins(stream: TcpStream) -> std::io::Result<(TcpStream, TcpStream)> {
+    let stream = stream.into_std()?;
+    let twin = stream.try_clone()?;
+    Ok((TcpStream::from_std(stream)?, TcpStream::from_std(twin)?))
+}
+
+/// Whether a connection ended because of a planned fault, which the client sees as a TCP reset.
+fn is_planned_cut(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(one) = cause {
+        if one.is::<Cut>() {
+            return true;
+        }
+        cause = one.source();
+    }
+    false
 }

@@ -16,7 +16,7 @@ use super::body::Outgoing;
 use super::options::{ENDPOINT_HEADER, ReplayError, ReplayOptions};
 use super::stream::{Reading, Usage};
 
-/// Longest response that is no stream, in bytes.
+/// Longest response, in bytes.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Time to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -177,11 +177,15 @@ async fn read_stream(
     reading: &mut Reading,
     outcome: &mut Outcome,
 ) -> Result<(), String> {
+    let mut left = RESPONSE_BYTES_MAX;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| format!("stream cut: {}", causes(&error)))?;
         let Ok(bytes) = frame.into_data() else {
             continue;
         };
+        left = left
+            .checked_sub(bytes.len())
+            .ok_or_else(|| format!("stream longer than {RESPONSE_BYTES_MAX} bytes"))?;
         if reading.push(&bytes) {
             let at = due.elapsed();
             outcome.first_token.get_or_insert(at);

@@ -123,7 +123,8 @@ pub(super) fn bar_chart(label: &str, bars: &[Bar]) -> String {
     let mut svg = Svg::new(WIDTH, bars.len() as f64 * ROW + 8.0, label);
     for (index, bar) in bars.iter().enumerate() {
         let top = 4.0 + index as f64 * ROW;
-        svg.text("tick", (LABEL - 8.0, top + 13.0), Anchor::End, &bar.label);
+        let label = shortened(&bar.label);
+        svg.text("tick", (LABEL - 8.0, top + 13.0), Anchor::End, &label);
         let width = bar.value / max * (WIDTH - LABEL - 70.0);
         let class = format!("bar c{}", bar.run % COLOURS);
         svg.bar(&class, (LABEL, top + 2.0), (width, ROW - 5.0), &bar.title);
@@ -135,6 +136,17 @@ pub(super) fn bar_chart(label: &str, bars: &[Bar]) -> String {
         );
     }
     svg.finish()
+}
+
+/// A label that fits; its end tells pods apart.
+fn shortened(label: &str) -> String {
+    const CHARS_MAX: usize = 27;
+    let count = label.chars().count();
+    if count <= CHARS_MAX {
+        return label.to_owned();
+    }
+    let end: String = label.chars().skip(count - CHARS_MAX + 1).collect();
+    format!("\u{2026}{end}")
 }
 
 /// The stretch of values an axis covers.
@@ -210,7 +222,8 @@ fn number(value: f64) -> String {
         value if value >= 1e4 => (value / 1e3, "k"),
         value => (value, ""),
     };
-    let text = format!("{scaled:.3}");
+    let decimals = if unit.is_empty() { 3 } else { 1 };
+    let text = format!("{scaled:.decimals$}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     format!("{text}{unit}")
 }
@@ -261,6 +274,18 @@ mod tests {
     fn numbers_are_short() {
         let shown = [0.0, 0.25, 100.0, 9999.0, 12_000.0, 2_500_000.0].map(number);
         assert_eq!(shown, ["0", "0.25", "100", "9999", "12k", "2.5M"]);
+    }
+
+    #[test]
+    fn long_labels_keep_their_ends() {
+        assert_eq!(shortened(&"a".repeat(27)), "a".repeat(27));
+        assert_eq!(
+            shortened(&format!("{}:8000", "a".repeat(40)))
+                .chars()
+                .count(),
+            27
+        );
+        assert!(shortened(&format!("{}:8000", "a".repeat(40))).ends_with("a:8000"));
     }
 
     #[test]

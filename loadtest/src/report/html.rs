@@ -7,6 +7,8 @@ use super::svg::escape;
 use super::table::rows;
 use crate::replay::Run;
 
+/// Endpoints of one run that get a bar; a page of thousands could not be read.
+const ENDPOINTS_SHOWN_MAX: usize = 128;
 const STYLE: &str = include_str!("page.css");
 
 /// The page for `runs`, in their order.
@@ -201,14 +203,15 @@ fn hits(runs: &[Run]) -> String {
 fn balance(summaries: &[Summary]) -> String {
     let mut bars = Vec::new();
     for (run, summary) in summaries.iter().enumerate() {
-        for share in &summary.endpoints {
+        for share in summary.endpoints.iter().take(ENDPOINTS_SHOWN_MAX) {
             bars.push(Bar {
                 label: share.endpoint.clone(),
                 run,
                 value: share.computed_tokens() as f64,
                 title: format!(
-                    "{}: {} requests, {} of {} prompt tokens computed",
+                    "{}, {}: {} requests, {} of {} prompt tokens computed",
                     summary.name,
+                    share.endpoint,
                     share.requests,
                     share.computed_tokens(),
                     share.prompt_tokens

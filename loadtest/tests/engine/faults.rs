@@ -258,3 +258,17 @@ async fn health_checks_can_fail_while_inference_works() {
         assert_eq!(health.status, status);
     }
 }
+
+#[tokio::test]
+async fn a_planned_reset_is_a_tcp_reset() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let engine = engine(fast()).await;
+    engine
+        .inject(serde_json::from_value(json!({"kind": "reset"})).unwrap())
+        .unwrap();
+    let mut stream = tokio::net::TcpStream::connect(engine.addr()).await.unwrap();
+    let request = format!("POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{}}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let error = stream.read(&mut [0; 16]).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
