@@ -6,7 +6,7 @@ fn warmgate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_warmgate"))
         .args(arguments)
         .output()
-        .unwrap()
+        .expect("the program was built for this test")
 }
 
 #[test]

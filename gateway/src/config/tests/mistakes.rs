@@ -5,8 +5,11 @@ use super::{POOL, refusal};
 /// Stands for the endpoints of a pool in the tables below.
 const URL: &str = "upstreams: ['http://h:1']";
 
+/// What is written, and a part of what is said about it.
+type Table = &'static [(&'static str, &'static str)];
+
 /// Whole files.
-const FILES: &[(&str, &str)] = &[
+const FILES: Table = &[
     (
         "",
         "\n  pools: no endpoints are named: write `--upstream http://host:port`",
@@ -25,7 +28,7 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// Lines before a good pool.
-const LINES: &[(&str, &str)] = &[
+const LINES: Table = &[
     (
         "listen: 8080",
         "listen: `8080` is not an IP address and a port: write for example",
@@ -72,7 +75,7 @@ const LINES: &[(&str, &str)] = &[
 ];
 
 /// Pools, without the brackets of the list.
-const POOLS: &[(&str, &str)] = &[
+const POOLS: Table = &[
     (
         "{name: a}",
         "pools[0]: has no endpoints: write one of `upstreams:",
@@ -154,7 +157,7 @@ const POOLS: &[(&str, &str)] = &[
 ];
 
 /// Routes over the pools `a` and `b`.
-const ROUTES: &[(&str, &str)] = &[
+const ROUTES: Table = &[
     (
         "[]",
         "routes: there are 2 pools and no routes: write `routes: [{model: \"*\"",
@@ -200,7 +203,8 @@ fn a_mistake_is_said_with_its_key_and_the_fix() {
     let pool = |text: &str| format!("pools: [{}]\n", text.replace("URL", URL));
     let route =
         |text: &str| format!("pools: [{{name: a, {URL}}}, {{name: b, {URL}}}]\nroutes: {text}\n");
-    let tables: [(&[(&str, &str)], &dyn Fn(&str) -> String); 4] = [
+    type Whole<'a> = &'a dyn Fn(&str) -> String;
+    let tables: [(Table, Whole<'_>); 4] = [
         (FILES, &file),
         (LINES, &line),
         (POOLS, &pool),

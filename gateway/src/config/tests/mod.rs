@@ -46,9 +46,7 @@ fn the_defaults_are_what_is_documented() {
     assert_eq!(config.routes.target("any").unwrap().pool, "main");
 }
 
-#[test]
-fn every_key_arrives() {
-    let text = r#"
+const EVERY_KEY: &str = r#"
 listen: 127.0.0.1:1
 admin: "[::1]:2"
 threads: 3
@@ -79,7 +77,10 @@ routes:
   - {model: coder, targets: [{pool: code, model: qwen}]}
   - {model: "*", targets: [{pool: chat, weight: 5}]}
 "#;
-    let config = parse(text).unwrap();
+
+#[test]
+fn every_key_of_the_process_arrives() {
+    let config = parse(EVERY_KEY).unwrap();
     assert_eq!((config.listen.port(), config.admin.port()), (1, 2));
     assert_eq!((config.threads, config.limits.body_bytes), (3, 2048));
     let forward = Forward {
@@ -97,6 +98,11 @@ routes:
         Some(AccessLog::File("access.log".into()))
     );
     assert_eq!(config.drain, Duration::from_secs(8));
+}
+
+#[test]
+fn every_key_of_pools_and_routes_arrives() {
+    let config = parse(EVERY_KEY).unwrap();
     let [chat, code] = config.pools.as_slice() else {
         panic!("two pools");
     };
@@ -163,7 +169,8 @@ fn at_a_limit_is_good_and_past_it_is_not() {
         )
     };
     let bytes = |count: usize| format!("{POOL}#{}", "x".repeat(count - POOL.len() - 1));
-    let cases: [(&str, usize, &dyn Fn(usize) -> String); 5] = [
+    type Text<'a> = &'a dyn Fn(usize) -> String;
+    let cases: [(&str, usize, Text<'_>); 5] = [
         ("upstreams", limit::UPSTREAMS_MAX, &upstreams),
         ("pools", limit::POOLS_MAX, &pools),
         ("routes", limit::ROUTES_MAX, &routes),
