@@ -1,4 +1,4 @@
-//! Why: the command line of the load tester; every word of it is a file in `cli/`.
+//! The command line of the load tester; every word of it is a file in `cli/`.
 
 mod cli;
 

@@ -1,4 +1,4 @@
-//! Why: the binary as scripts use it: an engine process, a replay against it, a report of it.
+//! The binary as scripts use it: an engine process, a replay against it, a report of it.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Why: `warmgate-loadtest engine`: one simulated engine as a process.
+//! `warmgate-loadtest engine`: one simulated engine as a process.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Why: turns arguments into calls of the library and results into exit codes.
+//! Turns arguments into calls of the library and results into exit codes.
 //!
 //! Exit codes: 0 done, 1 the run failed, 2 the arguments make no sense.
 

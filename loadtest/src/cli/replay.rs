@@ -1,4 +1,4 @@
-//! Why: `warmgate-loadtest replay`: sends a load and prints what came of it.
+//! `warmgate-loadtest replay`: sends a load and prints what came of it.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Why: `warmgate-loadtest report`: runs side by side, as a table and as a page.
+//! `warmgate-loadtest report`: runs side by side, as a table and as a page.
 
 use std::path::PathBuf;
 

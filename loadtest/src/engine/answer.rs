@@ -1,4 +1,4 @@
-//! Why: the simulated engine's words. An answer depends on the prompt alone, so that two engines
+//! The simulated engine's words. An answer depends on the prompt alone, so that two engines
 //! give the same bytes, and each token is four bytes long, so that it counts as one when sent back.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;

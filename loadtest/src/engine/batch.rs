@@ -1,4 +1,4 @@
-//! Why: one step's batch is the unit of continuous batching; this says who gets how many tokens.
+//! One step's batch is the unit of continuous batching; this says who gets how many tokens.
 
 use super::request::RequestId;
 use super::timing::StepWork;

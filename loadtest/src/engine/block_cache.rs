@@ -1,4 +1,4 @@
-//! Why: a prefix cache decides what a prompt costs, so the simulated engine needs a faithful one.
+//! A prefix cache decides what a prompt costs, so the simulated engine needs a faithful one.
 //!
 //! A block is in one of three places: *shared* (named by its hash; pinned while a running request
 //! uses it, else in the LRU list), *private* (allocated to a running request, not yet computed in

@@ -1,4 +1,4 @@
-//! Why: what an operator or a test can choose about a simulated engine, with vLLM's defaults.
+//! What an operator or a test can choose about a simulated engine, with vLLM's defaults.
 
 use super::model::ModelConfig;
 use super::timing::Timing;

@@ -1,4 +1,4 @@
-//! Why: what comes out of the model.
+//! What comes out of the model.
 
 use std::time::Duration;
 

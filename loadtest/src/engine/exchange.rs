@@ -1,4 +1,4 @@
-//! Why: one inference request from submission to its last byte, whatever its API.
+//! One inference request from submission to its last byte, whatever its API.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Why: a gateway is judged by what it does when engines misbehave; this makes them misbehave on
+//! A gateway is judged by what it does when engines misbehave; this makes them misbehave on
 //! demand, a counted number of times.
 
 use std::collections::VecDeque;

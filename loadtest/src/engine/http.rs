@@ -1,4 +1,4 @@
-//! Why: the engine's HTTP face: which path does what, and how a refusal looks.
+//! The engine's HTTP face: which path does what, and how a refusal looks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Why: lets tests see what really reached the engine, from inside and over HTTP.
+//! Lets tests see what really reached the engine, from inside and over HTTP.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};

@@ -1,4 +1,4 @@
-//! Why: measuring what a gateway costs needs an engine that costs next to nothing: fixed answers,
+//! Measuring what a gateway costs needs an engine that costs next to nothing: fixed answers,
 //! no parsing, no model.
 
 use memchr::memmem;

@@ -1,4 +1,4 @@
-//! Why: the engine's Prometheus page, under vLLM's names and with its label order, so that what
+//! The engine's Prometheus page, under vLLM's names and with its label order, so that what
 //! scrapes real engines scrapes this one.
 
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Why: a simulated vLLM server, so that routing can be tested, demonstrated and measured without
+//! A simulated vLLM server, so that routing can be tested, demonstrated and measured without
 //! a GPU.
 //!
 //! Two layers. [`Model`] is pure: requests and the time go in, events come out; a simulation in

@@ -1,4 +1,4 @@
-//! Why: the engine itself, as a state machine whose clock is an argument, so that one model serves
+//! The engine itself, as a state machine whose clock is an argument, so that one model serves
 //! both virtual time and real sockets.
 //!
 //! Continuous batching as in vLLM V1: each step gives every running request, first come first

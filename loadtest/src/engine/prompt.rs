@@ -1,4 +1,4 @@
-//! Why: the simulation's tokenizer and block hashes. A token is four bytes of rendered prompt,
+//! The simulation's tokenizer and block hashes. A token is four bytes of rendered prompt,
 //! which needs no vocabulary and keeps equal prefixes equal; a token id counts as one token.
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};

@@ -1,4 +1,4 @@
-//! Why: what goes into the model.
+//! What goes into the model.
 
 use super::block_cache::BlockHash;
 

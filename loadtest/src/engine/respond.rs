@@ -1,4 +1,4 @@
-//! Why: HTTP responses of the engine, whole or streamed.
+//! HTTP responses of the engine, whole or streamed.
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};

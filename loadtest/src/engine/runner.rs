@@ -1,4 +1,4 @@
-//! Why: gives the pure model a real clock, and each request a channel of its events.
+//! Gives the pure model a real clock, and each request a channel of its events.
 
 use std::collections::HashMap;
 use std::sync::Arc;

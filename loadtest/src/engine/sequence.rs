@@ -1,4 +1,4 @@
-//! Why: what the engine remembers about one request between submission and its last token.
+//! What the engine remembers about one request between submission and its last token.
 
 use std::time::Duration;
 

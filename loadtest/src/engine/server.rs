@@ -1,4 +1,4 @@
-//! Why: starts and stops an engine on a socket, in a process of its own or inside a test.
+//! Starts and stops an engine on a socket, in a process of its own or inside a test.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Why: turns what one engine step computes into how long it takes, without a GPU.
+//! Turns what one engine step computes into how long it takes, without a GPU.
 
 use std::time::Duration;
 

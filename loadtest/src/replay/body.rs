@@ -1,4 +1,4 @@
-//! Why: request bodies, from scripts to JSON.
+//! Request bodies, from scripts to JSON.
 
 use bytes::Bytes;
 use serde::Serialize;

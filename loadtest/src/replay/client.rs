@@ -1,4 +1,4 @@
-//! Why: sends one request and measures its answer.
+//! Sends one request and measures its answer.
 
 use std::time::Duration;
 

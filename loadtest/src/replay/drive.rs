@@ -1,4 +1,4 @@
-//! Why: the run itself: starts sessions when they are due, plays their turns, keeps the records.
+//! The run itself: starts sessions when they are due, plays their turns, keeps the records.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

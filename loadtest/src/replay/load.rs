@@ -1,4 +1,4 @@
-//! Why: what is to be sent and when, before anything is sent.
+//! What is to be sent and when, before anything is sent.
 
 use std::time::Duration;
 

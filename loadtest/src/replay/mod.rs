@@ -1,4 +1,4 @@
-//! Why: sends traffic at the times it would come by itself and writes down what each request saw.
+//! Sends traffic at the times it would come by itself and writes down what each request saw.
 //!
 //! A [`Load`] is a list of sessions, each with its time of arrival. A recorded request is a
 //! session of one turn; a synthetic conversation sends its next turn when the answer to the last

@@ -1,4 +1,4 @@
-//! Why: what a run can choose, and why it may not start.
+//! What a run can choose, and why it may not start.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Why: what a run leaves behind, in memory and as files that any tool can read.
+//! What a run leaves behind, in memory and as files that any tool can read.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};

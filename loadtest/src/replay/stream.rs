@@ -1,4 +1,4 @@
-//! Why: reads OpenAI responses, streamed or whole, without I/O: bytes in, tokens and usage out.
+//! Reads OpenAI responses, streamed or whole, without I/O: bytes in, tokens and usage out.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Why: a multi-turn workload for when no trace is at hand: groups of conversations that share a
+//! A multi-turn workload for when no trace is at hand: groups of conversations that share a
 //! system message, arriving at random.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Why: axes, lines and bars from numbers.
+//! Axes, lines and bars from numbers.
 
 use super::svg::{Anchor, Svg};
 

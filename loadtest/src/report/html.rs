@@ -1,4 +1,4 @@
-//! Why: one page that shows runs side by side, readable anywhere, without script or network.
+//! One page that shows runs side by side, readable anywhere, without script or network.
 
 use super::chart::{Axis, Bar, COLOURS, Line, Scale, bar_chart, line_chart};
 use super::series;

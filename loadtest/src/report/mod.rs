@@ -1,4 +1,4 @@
-//! Why: turns runs into numbers, a table for the terminal, and one page that can be mailed.
+//! Turns runs into numbers, a table for the terminal, and one page that can be mailed.
 //!
 //! Latencies are of requests that succeeded; TTFT and end-to-end times count from the moment a
 //! request was due. The page needs no script and no network.

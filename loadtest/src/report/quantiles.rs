@@ -1,4 +1,4 @@
-//! Why: percentiles, exact because a run fits in memory.
+//! Percentiles, exact because a run fits in memory.
 
 /// Percentiles of one quantity by nearest rank: the smallest value that at least p percent of all
 /// values do not exceed.

@@ -1,4 +1,4 @@
-//! Why: from records to the points of a plot.
+//! From records to the points of a plot.
 
 use super::chart::Point;
 use super::quantiles::nearest_rank;

@@ -1,4 +1,4 @@
-//! Why: a run in numbers, for tables, tests and the demo.
+//! A run in numbers, for tables, tests and the demo.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Why: the few shapes that plots are made of, as SVG text with everything escaped.
+//! The few shapes that plots are made of, as SVG text with everything escaped.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Why: several runs side by side in a terminal.
+//! Several runs side by side in a terminal.
 
 use super::quantiles::Quantiles;
 use super::summary::Summary;

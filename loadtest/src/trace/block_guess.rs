@@ -1,4 +1,4 @@
-//! Why: traces do not say how many tokens a block has, but lengths and numbers of ids do.
+//! Traces do not say how many tokens a block has, but lengths and numbers of ids do.
 
 use super::{TracePrompt, TraceRequest};
 

@@ -1,4 +1,4 @@
-//! Why: one line of a trace file, from JSON to a request.
+//! One line of a trace file, from JSON to a request.
 
 use std::time::Duration;
 

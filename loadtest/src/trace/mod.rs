@@ -1,4 +1,4 @@
-//! Why: recorded traffic, as the load tester and the simulator want it.
+//! Recorded traffic, as the load tester and the simulator want it.
 //!
 //! The format is the one Mooncake published (FAST'25), one JSON object a line, plain or gzip:
 //!

@@ -1,4 +1,4 @@
-//! Why: a trace file, plain or gzip, from bytes to requests in order, within limits.
+//! A trace file, plain or gzip, from bytes to requests in order, within limits.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

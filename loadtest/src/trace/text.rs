@@ -1,4 +1,4 @@
-//! Why: prompts made from block ids, so that equal prefixes are equal text and each block is as
+//! Prompts made from block ids, so that equal prefixes are equal text and each block is as
 //! many bytes as its tokens cost on a simulated engine.
 
 use super::{TracePrompt, TraceRequest};

@@ -1,4 +1,4 @@
-//! Why: some traces round arrivals to ticks of seconds. Sent as recorded they would be bursts that
+//! Some traces round arrivals to ticks of seconds. Sent as recorded they would be bursts that
 //! never happened, so requests of one tick are spread evenly until the next.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Why: every API's shape over real sockets, and what the prefix cache makes of them.
+//! Every API's shape over real sockets, and what the prefix cache makes of them.
 
 use super::http_client::client;
 use super::start::{CHAT, COMPLETIONS, ask, chat_body, engine, fast};

@@ -1,4 +1,4 @@
-//! Why: the engine as a witness: aborts reach it, faults happen as planned, requests are shown as
+//! The engine as a witness: aborts reach it, faults happen as planned, requests are shown as
 //! they arrived, and stopping it looks like a crash.
 
 use super::http_client::{client, exchange, get, post, post_bytes};

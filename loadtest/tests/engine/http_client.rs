@@ -1,4 +1,4 @@
-//! Why: the few lines of HTTP that tests of the engine's face need.
+//! The few lines of HTTP that tests of the engine's face need.
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};

@@ -1,4 +1,4 @@
-//! Why: everything about the simulated engine that needs more than one of its files.
+//! Everything about the simulated engine that needs more than one of its files.
 
 mod apis;
 mod faults;

@@ -1,4 +1,4 @@
-//! Why: the engine model in virtual time: scenarios with known answers, and properties that hold
+//! The engine model in virtual time: scenarios with known answers, and properties that hold
 //! for every sequence of requests and aborts.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Why: what surrounds inference: refusals, limits, metrics, models, protocols.
+//! What surrounds inference: refusals, limits, metrics, models, protocols.
 
 use super::http_client::{HttpClient, client, exchange, get, post, post_bytes};
 use super::start::{CHAT, COMPLETIONS, ask, chat_body, engine, fast};

@@ -1,4 +1,4 @@
-//! Why: engines for tests, and the shortest way to ask them.
+//! Engines for tests, and the shortest way to ask them.
 
 use super::http_client::{Answer, HttpClient, exchange, post};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Why: the way of a load from a trace or a description to records and a report, against
+//! The way of a load from a trace or a description to records and a report, against
 //! simulated engines over real sockets.
 
 mod replay;

@@ -1,4 +1,4 @@
-//! Why: what is sent and what is measured.
+//! What is sent and what is measured.
 
 use std::io::Write as _;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Why: numbers, table and page from known records, and files that come back as they were.
+//! Numbers, table and page from known records, and files that come back as they were.
 
 use warmgate_loadtest::replay::{Record, Run, RunMeta};
 use warmgate_loadtest::report::{LATE_MS, load_runs, page, table};

@@ -1,4 +1,4 @@
-//! Why: OpenAI chat completions, the API most clients speak.
+//! OpenAI chat completions, the API most clients speak.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! Why: OpenAI text completions, with every prompt form: text, texts, token ids, lists of those.
+//! OpenAI text completions, with every prompt form: text, texts, token ids, lists of those.
 
 use serde::Deserialize;
 

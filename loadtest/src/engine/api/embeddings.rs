@@ -1,4 +1,4 @@
-//! Why: OpenAI embeddings, so that a gateway's path for them can be tested; the vectors mean
+//! OpenAI embeddings, so that a gateway's path for them can be tested; the vectors mean
 //! nothing.
 
 use serde::Deserialize;

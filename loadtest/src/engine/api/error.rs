@@ -1,4 +1,4 @@
-//! Why: errors in vLLM's own shape, so that what stands in front sees what it would really see.
+//! Errors in vLLM's own shape, so that what stands in front sees what it would really see.
 
 use serde_json::json;
 

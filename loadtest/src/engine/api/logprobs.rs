@@ -1,4 +1,4 @@
-//! Why: clients that ask for `logprobs` parse them; the simulated ones have the shape, not the
+//! Clients that ask for `logprobs` parse them; the simulated ones have the shape, not the
 //! meaning.
 
 use super::json_string;

@@ -1,4 +1,4 @@
-//! Why: Anthropic messages, which coding agents speak.
+//! Anthropic messages, which coding agents speak.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! Why: every API the engine speaks is one file here that turns a body into a [`Call`] and a
+//! Every API the engine speaks is one file here that turns a body into a [`Call`] and a
 //! stream of tokens back into that API's shape; the rest of the engine does not know them.
 //!
 //! Shapes follow responses recorded from vLLM 0.32.0. To add an API, add its file and a line to

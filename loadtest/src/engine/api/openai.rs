@@ -1,4 +1,4 @@
-//! Why: what OpenAI's chat and text completions have in common.
+//! What OpenAI's chat and text completions have in common.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! Why: OpenAI responses, the successor of chat completions.
+//! OpenAI responses, the successor of chat completions.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,4 +1,4 @@
-//! Why: messages become one text in an order that makes each turn's prompt start with the whole
+//! Messages become one text in an order that makes each turn's prompt start with the whole
 //! previous turn and its answer, as real chat templates (here ChatML) do.
 
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Why: a client that demands a tool call must get one; the simulated call has no arguments.
+//! A client that demands a tool call must get one; the simulated call has no arguments.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
