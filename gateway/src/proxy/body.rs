@@ -1,7 +1,10 @@
 //! Reading the whole request body, within a limit.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType};
 
 use crate::error::GatewayError;
 use crate::proxy::stop::Stop;
@@ -10,11 +13,14 @@ use crate::proxy::stop::Stop;
 /// so that an announcement alone costs no memory.
 const RESERVE_BYTES_MAX: usize = 1 << 20;
 
+/// Longest silence within a body.
+pub const SILENCE_MAX: Duration = Duration::from_secs(60);
+
 /// Reads the body to its end, in whatever framing it comes.
 ///
 /// # Errors
-/// Where it is longer than `limit_bytes` (known at once from an announced length), or where the
-/// client goes away.
+/// Where it is longer than `limit_bytes` (known at once from an announced length), where its chunks
+/// are none, where it stays out for [`SILENCE_MAX`], or where the client goes away.
 pub async fn read(session: &mut Session, limit_bytes: usize) -> Result<Bytes, Stop> {
     let announced = announced_bytes(session);
     if announced.is_some_and(|bytes| bytes > limit_bytes) {
@@ -30,6 +36,7 @@ pub async fn read(session: &mut Session, limit_bytes: usize) -> Result<Bytes, St
             .await
             .map_err(|_| Stop::ClientGone)?;
     }
+    downstream.set_read_timeout(Some(SILENCE_MAX));
     let Some(first) = next(session).await? else {
         return Ok(Bytes::new());
     };
@@ -50,11 +57,28 @@ pub async fn read(session: &mut Session, limit_bytes: usize) -> Result<Bytes, St
 }
 
 async fn next(session: &mut Session) -> Result<Option<Bytes>, Stop> {
-    session
-        .as_downstream_mut()
-        .read_request_body()
-        .await
-        .map_err(|_| Stop::ClientGone)
+    let downstream = session.as_downstream_mut();
+    match downstream.read_request_body().await {
+        Ok(chunk) => Ok(chunk),
+        Err(error) => {
+            // Where this body ends is unknown, so another request cannot follow it.
+            downstream.set_keepalive(None);
+            Err(why(&error))
+        }
+    }
+}
+
+fn why(error: &Error) -> Stop {
+    match error.etype() {
+        ErrorType::ReadTimedout => Stop::Answer(GatewayError::BodyTimeout { limit: SILENCE_MAX }),
+        // Pingora's names; its constants are private.
+        ErrorType::Custom("InvalidChunk" | "InvalidTrailerEnd") => {
+            Stop::Answer(GatewayError::BadFraming {
+                reason: "broken chunks",
+            })
+        }
+        _ => Stop::ClientGone,
+    }
 }
 
 fn announced_bytes(session: &Session) -> Option<usize> {

@@ -90,14 +90,15 @@ pub fn addressed(request: &RequestHeader, endpoint: &Endpoint) -> pingora::Resul
     Ok(request)
 }
 
-/// Prepares an endpoint's answer for a client that may speak another version of HTTP, with the
-/// headers that this gateway adds; a request id that the engine gave itself is kept.
+/// Prepares an endpoint's answer for a client that may speak another version of HTTP, and then
+/// cannot take chunks, with the headers that this gateway adds; a request id that the engine gave
+/// itself is kept.
 ///
 /// # Errors
 /// Where a header of ours is refused, which would be a bug.
 pub fn for_client(
     answer: &ResponseHeader,
-    is_http2: bool,
+    takes_chunks: bool,
     added: &HeaderMap<HeaderValue>,
 ) -> pingora::Result<ResponseHeader> {
     let mut response = answer.clone();
@@ -111,7 +112,7 @@ pub fn for_client(
     for name in gone {
         response.remove_header(&name);
     }
-    if is_http2 {
+    if !takes_chunks {
         response.remove_header(&header::TRANSFER_ENCODING);
     }
     for (name, value) in added {
@@ -251,14 +252,14 @@ mod tests {
         let mut added = HeaderMap::new();
         added.insert(REQUEST_ID, HeaderValue::from_static("id-1"));
         added.insert(ENDPOINT, HeaderValue::from_static("engine:8000"));
-        let names = |is_http2| {
-            let response = for_client(&answer, is_http2, &added).unwrap();
+        let names = |takes_chunks| {
+            let response = for_client(&answer, takes_chunks, &added).unwrap();
             let mut names: Vec<_> = response.headers.keys().map(ToString::to_string).collect();
             names.sort();
             names
         };
         assert_eq!(
-            names(false),
+            names(true),
             [
                 "server",
                 "transfer-encoding",
@@ -267,7 +268,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            names(true),
+            names(false),
             ["server", "x-request-id", "x-warmgate-endpoint"]
         );
     }

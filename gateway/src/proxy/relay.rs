@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Version};
 use pingora::connectors::http::Connector;
 use pingora::proxy::Session;
 use warmgate_routing::ledger::LoadGuard;
@@ -49,7 +49,9 @@ impl Relay<'_> {
     /// [`Stop::ClientGone`] where the client left (the engine's work is aborted), [`Stop::Cut`]
     /// where the engine broke off and the client cannot be told in its own format.
     pub async fn run(mut self, session: &mut Session, passage: &mut Passage) -> Result<(), Stop> {
-        let header = headers::for_client(self.answer.header(), session.is_http2(), &self.added)
+        let is_http10 = session.req_header().version == Version::HTTP_10;
+        let takes_chunks = !session.is_http2() && !is_http10;
+        let header = headers::for_client(self.answer.header(), takes_chunks, &self.added)
             .map_err(|_| Stop::Cut)?;
         let content_type = header
             .headers
@@ -57,6 +59,10 @@ impl Relay<'_> {
             .map_or(&b""[..], HeaderValue::as_bytes);
         let mut listener = Listener::new(content_type);
         let downstream = session.as_downstream_mut();
+        if is_http10 {
+            // Without chunks the end of the connection is the end of the answer.
+            downstream.set_keepalive(None);
+        }
         let outcome = match downstream.write_response_header(Box::new(header)).await {
             Ok(()) => self.pump(session, &mut listener, passage).await,
             Err(_) => Err(Stop::ClientGone),
