@@ -65,6 +65,9 @@ pub struct ServeArgs {
     /// Threads that forward requests [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(limit::THREADS_MAX)))]
     pub threads: Option<u32>,
+    /// End when standard input does: a gateway that `warmgate demo` starts must not outlive it
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
 }
 
 /// Flags of `warmgate demo`.
@@ -73,10 +76,10 @@ pub struct DemoArgs {
     /// End after the comparison in place of serving on
     #[arg(long)]
     pub once: bool,
-    /// Address and port for clients
+    /// Address and port for clients; port 0: any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Address and port of health, metrics and the admin API
+    /// Address and port of health, metrics and the admin API; port 0: any free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     pub admin: SocketAddr,
 }

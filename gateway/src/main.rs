@@ -42,6 +42,9 @@ fn serve(arguments: cli::ServeArgs) -> ExitCode {
     if let Err(error) = events::set_up(events::EventFormat::Text, &filter) {
         return report(Err((error.to_string(), cli::EXIT_USAGE)));
     }
+    if arguments.until_stdin_closes {
+        std::thread::spawn(end_with_stdin);
+    }
     report(app::serve(arguments.source()).map_err(|error| {
         let is_usage = matches!(error, app::StartError::Config(_));
         (
@@ -49,6 +52,14 @@ fn serve(arguments: cli::ServeArgs) -> ExitCode {
             if is_usage { cli::EXIT_USAGE } else { 1 },
         )
     }))
+}
+
+/// Waits for the end of standard input, which comes when the parent dies, however it dies.
+#[expect(clippy::exit, reason = "this is main, and nobody is left to serve")]
+fn end_with_stdin() {
+    // An error is an end as well.
+    let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    std::process::exit(0);
 }
 
 fn report(outcome: Result<(), (String, u8)>) -> ExitCode {
