@@ -8,7 +8,7 @@ use http::HeaderName;
 use indicatif::{ProgressBar, ProgressStyle};
 use warmgate_loadtest::replay::{
     CONCURRENCY_DEFAULT, Load, Progress, PromptApi, REQUEST_TIMEOUT_DEFAULT, ReplayOptions,
-    SyntheticOptions, run as replay,
+    SyntheticOptions, run_until,
 };
 use warmgate_loadtest::report::{Summary, table};
 use warmgate_loadtest::trace::{TraceOptions, read_trace};
@@ -85,10 +85,12 @@ pub(super) fn run(args: ReplayArgs) -> Result<(), Failure> {
     let bar = progress_bar(load.requests());
     let options = options(&args);
     let shown = bar.clone();
-    let threads = args.threads.into();
-    let run = runtime(threads)?.block_on(replay(load, options, move |progress| {
-        show(&shown, progress)
-    }))?;
+    let run = runtime(args.threads.into())?.block_on(run_until(
+        load,
+        options,
+        move |progress| show(&shown, progress),
+        interrupted(),
+    ))?;
     bar.finish_and_clear();
     if let Some(out) = &args.out {
         run.save(out)?;
@@ -98,6 +100,14 @@ pub(super) fn run(args: ReplayArgs) -> Result<(), Failure> {
     print(&table(std::slice::from_ref(&summary)))?;
     warn_if_late(&summary);
     Ok(())
+}
+
+/// Ctrl-C ends a run early and keeps what it measured.
+async fn interrupted() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::warn!(%error, "cannot listen for Ctrl-C");
+        std::future::pending().await
+    }
 }
 
 fn load(args: &ReplayArgs) -> Result<Load, Failure> {

@@ -24,7 +24,7 @@ pub struct Progress {
     pub done: usize,
     /// Of these, failed.
     pub failed: usize,
-    /// Turns that will not be sent because an earlier one failed.
+    /// Turns that will not be sent because an earlier one failed or the run was stopped.
     pub skipped: usize,
     /// Prompt tokens answered, where the server tells.
     pub prompt_tokens: u64,
@@ -77,6 +77,20 @@ pub async fn run(
     options: ReplayOptions,
     on_progress: impl Fn(&Progress) + Send + Sync + 'static,
 ) -> Result<Run, ReplayError> {
+    run_until(load, options, on_progress, std::future::pending()).await
+}
+
+/// Like [`run`], but when `stop` completes, requests in flight are aborted and what has been
+/// measured so far is the run; the rest counts as skipped.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(
+    load: Load,
+    options: ReplayOptions,
+    on_progress: impl Fn(&Progress) + Send + Sync + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<Run, ReplayError> {
     if options.time_scale.is_nan() || options.time_scale <= 0.0 || options.concurrency_max == 0 {
         return Err(ReplayError::OutOfRange);
     }
@@ -104,7 +118,11 @@ pub async fn run(
         }),
         on_progress: Box::new(on_progress),
     });
-    arrivals(&driver, load.sessions).await;
+    tokio::select! {
+        () = arrivals(&driver, load.sessions) => {}
+        // Dropping the arrivals drops every session and its connection.
+        () = stop => driver.skip_rest(),
+    }
     Ok(driver.finish(load.description, started_at_s))
 }
 
@@ -225,6 +243,13 @@ impl Driver {
         (self.on_progress)(&book.progress);
     }
 
+    fn skip_rest(&self) {
+        let mut book = self.book.lock();
+        let progress = &mut book.progress;
+        progress.skipped = progress.planned - progress.done;
+        (self.on_progress)(&book.progress);
+    }
+
     fn scaled(&self, time: Duration) -> Duration {
         Duration::try_from_secs_f64(time.as_secs_f64() / self.options.time_scale)
             .map_or(WAIT_MAX, |scaled| scaled.min(WAIT_MAX))
@@ -243,7 +268,7 @@ impl Driver {
             stream: self.options.stream,
             started_at_s,
             duration_s: self.started.elapsed().as_secs_f64(),
-            skipped: book.progress.skipped,
+            skipped: book.progress.planned - records.len(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         Run { meta, records }

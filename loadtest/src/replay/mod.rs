@@ -28,7 +28,7 @@ mod record;
 mod stream;
 mod synthetic;
 
-pub use drive::{Progress, run};
+pub use drive::{Progress, run, run_until};
 pub use load::{Conversation, Load, Script, Session, Turn};
 pub use options::{
     CONCURRENCY_DEFAULT, ENDPOINT_HEADER, PromptApi, REQUEST_TIMEOUT_DEFAULT, ReplayError,

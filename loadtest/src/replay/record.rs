@@ -56,7 +56,7 @@ pub struct RunMeta {
     pub started_at_s: f64,
     /// From the start to the last answer.
     pub duration_s: f64,
-    /// Turns never sent because an earlier one of their session failed.
+    /// Turns without an answer because an earlier one of their session failed or the run stopped.
     pub skipped: usize,
     /// Version of the load tester.
     pub version: String,

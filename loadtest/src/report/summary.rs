@@ -17,7 +17,7 @@ pub struct Summary {
     pub requests: usize,
     /// Of these, failed.
     pub failed: usize,
-    /// Turns never sent because an earlier one of their session failed.
+    /// Turns without an answer because an earlier one of their session failed or the run stopped.
     pub skipped: usize,
     /// Sent more than [`LATE_MS`] after they were due.
     pub late: usize,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use warmgate_loadtest::engine::{EngineConfig, EngineHandle, Fault, serve};
 use warmgate_loadtest::replay::{
-    Load, PromptApi, ReplayError, ReplayOptions, Run, SyntheticOptions, run,
+    Load, PromptApi, ReplayError, ReplayOptions, Run, SyntheticOptions, run, run_until,
 };
 use warmgate_loadtest::trace::{TraceOptions, read_trace};
 
@@ -270,4 +270,24 @@ async fn a_run_that_makes_no_sense_does_not_start() {
         .await
         .unwrap_err();
     assert!(matches!(error, ReplayError::Models { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_keeps_what_it_measured() {
+    let engine = engine(FROZEN).await;
+    engine
+        .inject(fault(json!({"kind": "status", "code": 500})))
+        .unwrap();
+    let load = conversations("sessions=2,turns=3,rate=1e6");
+    let options = ReplayOptions {
+        // One after the other, so that the first fails and the second hangs.
+        concurrency_max: 1,
+        ..ReplayOptions::new(&engine.url())
+    };
+    let stop = async {
+        engine.wait_until(|state| state.running == 1).await;
+    };
+    let run = run_until(load, options, |_| {}, stop).await.unwrap();
+    assert_eq!((run.records.len(), run.meta.skipped), (1, 5));
+    engine.wait_until(|state| state.aborted_total == 1).await;
 }
