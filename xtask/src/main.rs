@@ -7,9 +7,13 @@
     reason = "a command line talks to its user"
 )]
 
+mod clients;
 mod generate;
+mod leash;
 mod process;
+mod real_engine;
 mod tidy;
+mod vllm;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +31,10 @@ struct Cli {
 enum Tool {
     /// Check the laws of the house that neither rustc nor clippy can
     Tidy(tidy::Args),
+    /// Hold conversations on two real vLLM servers: do later turns find their cache?
+    Vllm(real_engine::Args),
+    /// Compare what Python clients get through the gateway and directly from a real vLLM
+    Clients(real_engine::Args),
     /// Write the documents that are generated from the code
     Generate(generate::Args),
 }
@@ -38,6 +46,8 @@ fn main() -> ExitCode {
     let root = workspace_root();
     let outcome = match Cli::parse().tool {
         Tool::Tidy(args) => tidy::run(&root, &args),
+        Tool::Vllm(args) => vllm::run(&root, &args),
+        Tool::Clients(args) => clients::run(&root, &args),
         Tool::Generate(args) => generate::run(&root, &args),
     };
     match outcome {
