@@ -3,19 +3,21 @@
 //! Sources speak the contract of kube's watcher: after [`EndpointEvent::Init`] comes a full list,
 //! and only [`EndpointEvent::InitDone`] makes what was not in it disappear.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use crate::endpoint::{Endpoint, EndpointId, EndpointKey, EndpointSpec};
+use crate::endpoint::{Endpoint, EndpointId, EndpointKey, EndpointSpec, Observed};
+use crate::report::ServedModel;
 
 /// Endpoints of a pool at one moment, and which of them serve which model.
 #[derive(Debug, Default)]
 pub struct Pool {
     /// Sorted by id.
     all: Arc<[Arc<Endpoint>]>,
-    by_model: BTreeMap<String, Arc<[Arc<Endpoint>]>>,
+    by_model: BTreeMap<String, Box<[Arc<Endpoint>]>>,
 }
 
 impl Pool {
@@ -23,32 +25,34 @@ impl Pool {
     #[must_use]
     pub fn new(mut endpoints: Vec<Arc<Endpoint>>) -> Pool {
         endpoints.sort_by_key(|endpoint| endpoint.id);
-        let mut names: Vec<String> = Vec::new();
-        for endpoint in &endpoints {
-            let observed = endpoint.observed.load();
-            names.extend(
-                observed
-                    .models
-                    .iter()
-                    .flatten()
-                    .map(|model| model.name.clone()),
-            );
-        }
-        names.sort_unstable();
-        names.dedup();
-        let by_model = names
-            .into_iter()
-            .map(|name| {
-                let serving = endpoints
-                    .iter()
-                    .filter(|endpoint| may_serve(endpoint, &name));
-                let serving = serving.cloned().collect();
-                (name, serving)
-            })
+        let observed: Vec<Arc<Observed>> = endpoints
+            .iter()
+            .map(|endpoint| endpoint.observed.load_full())
             .collect();
+        let listed = observed.iter().filter_map(|seen| seen.models.as_ref());
+        let names = listed.flatten().map(|model| model.name.as_str());
+        let mut by_model: BTreeMap<&str, Vec<Arc<Endpoint>>> =
+            names.map(|name| (name, Vec::new())).collect();
+        for (endpoint, seen) in endpoints.iter().zip(&observed) {
+            let Some(models) = &seen.models else {
+                let everything = by_model.values_mut();
+                everything.for_each(|serving| serving.push(Arc::clone(endpoint)));
+                continue;
+            };
+            for model in models {
+                let serving = by_model.entry(&model.name).or_default();
+                // A name may be listed twice.
+                if serving.last().is_none_or(|last| last.id != endpoint.id) {
+                    serving.push(Arc::clone(endpoint));
+                }
+            }
+        }
+        let by_model = by_model.into_iter();
         Pool {
+            by_model: by_model
+                .map(|(name, serving)| (name.to_owned(), serving.into()))
+                .collect(),
             all: endpoints.into(),
-            by_model,
         }
     }
 
@@ -61,12 +65,12 @@ impl Pool {
     /// The endpoints that may serve `model`, sorted by id: those that list it and those that have
     /// not listed anything. None where every endpoint has listed its models and none has this one.
     #[must_use]
-    pub fn serving(&self, model: &str) -> Option<Arc<[Arc<Endpoint>]>> {
+    pub fn serving(&self, model: &str) -> Option<Cow<'_, [Arc<Endpoint>]>> {
         if let Some(serving) = self.by_model.get(model) {
-            return Some(Arc::clone(serving));
+            return Some(Cow::Borrowed(serving));
         }
         if self.by_model.is_empty() {
-            return Some(Arc::clone(&self.all));
+            return Some(Cow::Borrowed(&self.all));
         }
         let silent: Vec<_> = self
             .all
@@ -74,12 +78,18 @@ impl Pool {
             .filter(|endpoint| endpoint.observed.load().models.is_none())
             .cloned()
             .collect();
-        (!silent.is_empty()).then(|| silent.into())
+        (!silent.is_empty()).then_some(Cow::Owned(silent))
     }
 
     /// Model names that endpoints have listed, sorted.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         self.by_model.keys().map(String::as_str)
+    }
+
+    /// Whether `models` are exactly the names that endpoints have listed.
+    pub(crate) fn names_are(&self, models: &[ServedModel]) -> bool {
+        let names: BTreeSet<&str> = models.iter().map(|model| model.name.as_str()).collect();
+        names.into_iter().eq(self.models())
     }
 
     /// The endpoint of that id.
@@ -91,14 +101,6 @@ impl Pool {
             .ok()?;
         self.all.get(place)
     }
-}
-
-fn may_serve(endpoint: &Endpoint, model: &str) -> bool {
-    let observed = endpoint.observed.load();
-    observed
-        .models
-        .as_ref()
-        .is_none_or(|models| models.iter().any(|served| served.name == model))
 }
 
 /// What a source of endpoints reports.
@@ -120,28 +122,54 @@ pub enum EndpointEvent {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     known: HashMap<EndpointKey, Arc<Endpoint>>,
-    listing: Option<Vec<EndpointKey>>,
+    // A list that is not complete yet: nothing of it counts.
+    listing: Option<Vec<EndpointSpec>>,
     next_id: u32,
 }
 
+/// What an event changed.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// Endpoints that were not there before.
+    pub(crate) joined: Vec<Arc<Endpoint>>,
+    /// Endpoints that are no longer there.
+    pub(crate) gone: Vec<Arc<Endpoint>>,
+    has_updates: bool,
+}
+
+impl Change {
+    /// Whether everything is as it was.
+    pub(crate) fn is_none(&self) -> bool {
+        self.joined.is_empty() && self.gone.is_empty() && !self.has_updates
+    }
+}
+
 impl Registry {
-    /// Applies one event; returns the endpoints that it removed.
-    pub(crate) fn apply(&mut self, event: EndpointEvent) -> Vec<Arc<Endpoint>> {
+    /// Applies one event.
+    pub(crate) fn apply(&mut self, event: EndpointEvent) -> Change {
+        let mut change = Change::default();
         match event {
             EndpointEvent::Init => self.listing = Some(Vec::new()),
-            EndpointEvent::InitApply(spec) => {
-                self.listing.get_or_insert_default().push(spec.key.clone());
-                self.upsert(spec);
-            }
+            EndpointEvent::InitApply(spec) => self.listing.get_or_insert_default().push(spec),
             EndpointEvent::InitDone => {
                 let listed = self.listing.take().unwrap_or_default();
-                let gone = self.known.extract_if(|key, _| !listed.contains(key));
-                return gone.map(|(_, endpoint)| endpoint).collect();
+                let keys: HashSet<EndpointKey> =
+                    listed.iter().map(|spec| spec.key.clone()).collect();
+                for spec in listed {
+                    self.upsert(spec, &mut change);
+                }
+                let gone = self.known.extract_if(|key, _| !keys.contains(key));
+                change.gone.extend(gone.map(|(_, endpoint)| endpoint));
             }
-            EndpointEvent::Apply(spec) => self.upsert(spec),
-            EndpointEvent::Delete(key) => return self.known.remove(&key).into_iter().collect(),
+            EndpointEvent::Apply(spec) => self.upsert(spec, &mut change),
+            EndpointEvent::Delete(key) => change.gone.extend(self.known.remove(&key)),
         }
-        Vec::new()
+        change
+    }
+
+    /// The endpoint of that key.
+    pub(crate) fn get(&self, key: &EndpointKey) -> Option<&Arc<Endpoint>> {
+        self.known.get(key)
     }
 
     /// A snapshot of what is known now.
@@ -149,29 +177,32 @@ impl Registry {
         Pool::new(self.known.values().cloned().collect())
     }
 
-    fn upsert(&mut self, spec: EndpointSpec) {
+    fn upsert(&mut self, spec: EndpointSpec, change: &mut Change) {
         let endpoint = match self.known.get(&spec.key) {
             Some(old) if old.spec == spec => return,
-            Some(old) => old.with_spec(spec),
+            Some(old) => {
+                change.has_updates = true;
+                Arc::new(old.with_spec(spec))
+            }
             None => {
                 let id = EndpointId(self.next_id);
                 self.next_id = self
                     .next_id
                     .checked_add(1)
                     .expect("invariant: fewer than 2^32 endpoints in one process");
-                Endpoint::new(id, spec)
+                let endpoint = Arc::new(Endpoint::new(id, spec));
+                change.joined.push(Arc::clone(&endpoint));
+                endpoint
             }
         };
-        self.known
-            .insert(endpoint.spec.key.clone(), Arc::new(endpoint));
+        self.known.insert(endpoint.spec.key.clone(), endpoint);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::{Observed, Serving};
-    use crate::report::ServedModel;
+    use crate::endpoint::Serving;
 
     fn spec(name: &str) -> EndpointSpec {
         EndpointSpec::at(name, ([127, 0, 0, 1], 8000).into(), false)
@@ -192,7 +223,7 @@ mod tests {
         registry.apply(EndpointEvent::Init);
         registry.apply(EndpointEvent::InitApply(spec("b")));
         assert_eq!(names(&registry.snapshot()), ["a", "b"]);
-        let gone = registry.apply(EndpointEvent::InitDone);
+        let gone = registry.apply(EndpointEvent::InitDone).gone;
         assert_eq!(gone.len(), 1);
         assert_eq!(names(&registry.snapshot()), ["b"]);
     }

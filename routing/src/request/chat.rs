@@ -15,8 +15,8 @@ const REASONING: &[&str] = &[
     "\"redacted_thinking\"",
 ];
 
-/// Claude Code puts its version and a checksum of the request into the first block of `system`.
-/// vLLM drops that block, as no two requests would share a prefix otherwise.
+/// Claude Code puts its version and a checksum of the request into the first block of `system`. We
+/// skip that block: it changes with every request, and all that follows would be taken for new.
 const ATTRIBUTION: &str = "\"x-anthropic-billing-header";
 
 impl<S: Sink> PromptWriter<'_, S> {

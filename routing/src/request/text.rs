@@ -243,7 +243,7 @@ mod tests {
                 prop_oneof![
                     "[ -~é中😀]{0,40}".prop_map(|text| serde_json::to_string(&text).unwrap()),
                     any::<char>().prop_map(|c| serde_json::to_string(&c).unwrap()),
-                    "\"\\\\[\"nrtbf/u]?[0-9a-fA-F]{0,4}\"",
+                    "\"\\\\[\"nrtbf/ux][0-9a-fA-F]{0,4}\"",
                     "\"\\\\u[dD][89a-fA-F][0-9a-f]{2}\"",
                 ],
                 0..8,

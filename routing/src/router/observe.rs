@@ -1,0 +1,134 @@
+//! What discovery tells a router: who is there, how they are, what they serve.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Router;
+use crate::endpoint::{Endpoint, EndpointKey, Observed};
+use crate::ledger::EndpointLoad;
+use crate::pool::EndpointEvent;
+use crate::report::{EngineReport, ServedModel};
+use crate::tokens::BytesPerToken;
+use crate::units::{Blocks, Tokens};
+
+/// Cache of an endpoint that reports none. Guessing too low costs more than too high
+/// (measured: a quarter of the truth halves capacity, eight times the truth loses 14 %).
+pub const DEFAULT_CAPACITY: Tokens = Tokens(2_000_000);
+/// Age at which a report no longer counts: others' load is then taken for unknown, that is none.
+pub const REPORT_STALE_AFTER: Duration = Duration::from_secs(10);
+
+impl Router {
+    /// A source of endpoints has news. A list is taken as a whole when it is complete; what is
+    /// gone is forgotten with all that it held.
+    pub fn apply(&self, event: EndpointEvent) {
+        let mut registry = self.registry.lock();
+        let change = registry.apply(event);
+        if change.is_none() {
+            return;
+        }
+        for endpoint in &change.joined {
+            self.set_capacity(endpoint, None);
+        }
+        self.pool.store(Arc::new(registry.snapshot()));
+        drop(registry);
+        for endpoint in change.gone {
+            self.index.remove(endpoint.id);
+        }
+    }
+
+    /// An endpoint's metrics were read at `now`.
+    pub fn observe(&self, key: &EndpointKey, report: EngineReport, now: Instant) {
+        let Some(endpoint) = self.find(key) else {
+            return;
+        };
+        endpoint.health.note_answered_probe();
+        note_foreign(&endpoint.load, &report);
+        let capacity = report.capacity;
+        let before = endpoint.observed.rcu(|before| Observed {
+            report: Some((report.clone(), now)),
+            models: before.models.clone(),
+        });
+        let old = before.report.as_ref().map(|(old, _)| old);
+        if old.is_some_and(|old| has_restarted(old, &report)) {
+            self.index.forget(endpoint.id);
+        }
+        if old.is_none_or(|old| old.capacity != capacity) {
+            self.set_capacity(&endpoint, capacity);
+        }
+    }
+
+    /// An endpoint's list of models was read.
+    pub fn observe_models(&self, key: &EndpointKey, models: Vec<ServedModel>) {
+        let Some(endpoint) = self.find(key) else {
+            return;
+        };
+        endpoint.health.note_answered_probe();
+        // Held until the new pool is in place, so that no older one can come after it.
+        let registry = self.registry.lock();
+        let before = endpoint.observed.rcu(|before| Observed {
+            report: before.report.clone(),
+            models: Some(models.clone()),
+        });
+        let pool = self.pool.load();
+        let is_news = match &before.models {
+            Some(before) => *before != models,
+            // So far it was taken to serve every name: as a fleet starts, the first to speak has
+            // said it all.
+            None => !pool.names_are(&models),
+        };
+        if is_news {
+            self.pool.store(Arc::new(registry.snapshot()));
+        }
+    }
+
+    /// Reports older than [`REPORT_STALE_AFTER`] stop counting. Returns the endpoints concerned.
+    pub fn expire_reports(&self, now: Instant) -> Vec<Arc<Endpoint>> {
+        let pool = self.pool.load();
+        let is_stale = |endpoint: &&Arc<Endpoint>| {
+            let observed = endpoint.observed.load();
+            observed
+                .report
+                .as_ref()
+                .is_some_and(|(_, at)| now.duration_since(*at) > REPORT_STALE_AFTER)
+        };
+        let stale: Vec<_> = pool.all().iter().filter(is_stale).cloned().collect();
+        for endpoint in &stale {
+            endpoint.load.note_foreign(0, 0);
+        }
+        stale
+    }
+
+    fn find(&self, key: &EndpointKey) -> Option<Arc<Endpoint>> {
+        self.registry.lock().get(key).cloned()
+    }
+
+    fn set_capacity(&self, endpoint: &Endpoint, reported: Option<Tokens>) {
+        let capacity = self
+            .settings
+            .capacity
+            .or(reported)
+            .unwrap_or(DEFAULT_CAPACITY);
+        let blocks = BytesPerToken::default().blocks(capacity, self.settings.block_size);
+        self.index.set_capacity(endpoint.id, blocks.max(Blocks(1)));
+    }
+}
+
+/// What the engine has by its own account, less what is ours.
+fn note_foreign(load: &EndpointLoad, report: &EngineReport) {
+    let ours = load.now();
+    let queued = ours.inflight - ours.decoding.min(ours.inflight);
+    let waiting = report.waiting.unwrap_or(0);
+    let all = report.running.unwrap_or(0).saturating_add(waiting);
+    let foreign = all.saturating_sub(ours.inflight);
+    let foreign_waiting = waiting.saturating_sub(queued).min(foreign);
+    load.note_foreign(foreign - foreign_waiting, foreign_waiting);
+}
+
+/// A younger process, or counters that ran backwards: whatever it held is gone.
+fn has_restarted(old: &EngineReport, new: &EngineReport) -> bool {
+    // A process start is a constant of the process; half a second forgives rounding.
+    let is_younger = matches!((old.process_start_s, new.process_start_s), (Some(old), Some(new)) if new > old + 0.5);
+    let ran_backwards =
+        matches!((old.prefix_queries, new.prefix_queries), (Some(old), Some(new)) if new < old);
+    is_younger || ran_backwards
+}
