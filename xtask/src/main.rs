@@ -8,6 +8,7 @@
 )]
 
 mod clients;
+mod cpu;
 mod generate;
 mod leash;
 mod process;
@@ -31,6 +32,8 @@ struct Cli {
 enum Tool {
     /// Check the laws of the house that neither rustc nor clippy can
     Tidy(tidy::Args),
+    /// Measure CPU for each request against a bare Pingora
+    Cpu(cpu::Args),
     /// Hold conversations on two real vLLM servers: do later turns find their cache?
     Vllm(real_engine::Args),
     /// Compare what Python clients get through the gateway and directly from a real vLLM
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let root = workspace_root();
     let outcome = match Cli::parse().tool {
         Tool::Tidy(args) => tidy::run(&root, &args),
+        Tool::Cpu(args) => cpu::run(&root, &args),
         Tool::Vllm(args) => vllm::run(&root, &args),
         Tool::Clients(args) => clients::run(&root, &args),
         Tool::Generate(args) => generate::run(&root, &args),

@@ -1,7 +1,7 @@
 //! Other programs, run so that a failure says what was run and what it said.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use crate::Failure;
 
@@ -21,6 +21,24 @@ pub fn cargo(root: &Path, arguments: &[&str]) -> Result<String, Failure> {
         return Err(format!("`{shown}`: {}\n{}", output.status, said.trim_end()));
     }
     String::from_utf8(output.stdout).map_err(|error| format!("`{shown}` printed no UTF-8: {error}"))
+}
+
+/// A child that does not outlive its owner.
+pub struct Killed(pub Child);
+
+impl Killed {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Tree {
                 let parent = &self.nodes[node.parent];
                 let above = parent
                     .holder(holder.endpoint)
-                    .expect("a holder of the parent");
+                    .expect("invariant: a holder of the parent");
                 assert_eq!(
                     above.blocks as usize,
                     parent.run.len(),
@@ -126,7 +126,7 @@ impl Tree {
             if parent != NONE {
                 let above = self.nodes[parent]
                     .holder(holding.endpoint)
-                    .expect("a holder");
+                    .expect("invariant: every holding has its holder");
                 assert!(seen.contains(&above.holding), "older than its descendant");
             }
             seen.push(id);
@@ -144,7 +144,7 @@ impl Tree {
             assert_eq!(holding.endpoint, record.id);
             let holder = self.nodes[holding.node]
                 .holder(record.id)
-                .expect("its holder");
+                .expect("invariant: every holding has its holder");
             blocks += u64::from(holder.blocks);
             id = holding.older(Order::Endpoint);
         }
