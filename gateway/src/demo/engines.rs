@@ -10,7 +10,7 @@ pub(super) const COUNT: usize = 4;
 /// The model that they serve.
 pub(super) const MODEL: &str = "demo";
 /// KV cache of each, in tokens: its quarter of the conversations fits, all of them do not.
-pub(super) const CAPACITY_TOKENS: u64 = 96_000;
+pub(super) const CAPACITY_TOKENS: u64 = 128_000;
 
 /// Engines that listen on ports of their own; dropping them ends them.
 pub(super) struct Engines(Vec<EngineHandle>);

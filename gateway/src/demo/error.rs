@@ -28,8 +28,8 @@ pub enum DemoError {
     /// The gateway's process could not be started.
     #[error("cannot start a gateway as a process of its own: {0}")]
     Spawn(std::io::Error),
-    /// The gateway ended before it was ready; it has said why.
-    #[error("the gateway ended before it was ready ({0}); its own message is above")]
+    /// The gateway ended by itself; where it had a reason, it has said so.
+    #[error("the gateway ended by itself ({0}); its own message, if any, is above")]
     GatewayEnded(ExitStatus),
     /// The gateway did not become ready in time.
     #[error("the gateway was not ready after {limit_s} s; is the machine overloaded")]

@@ -17,7 +17,7 @@ use super::engines::COUNT;
 
 /// Time to come up; a start takes a fraction of a second on an idle machine.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// Pause between two questions whether it is up.
+/// Pause between two questions whether it is up, or still there.
 const READY_PAUSE: Duration = Duration::from_millis(50);
 /// Longest answer to that question that is read, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
@@ -76,6 +76,17 @@ impl GatewayProcess {
     /// For operators.
     pub(super) fn admin_url(&self) -> String {
         format!("http://{}", reachable(self.settings.admin))
+    }
+
+    /// Waits until it ends, which it should not.
+    pub(super) async fn ended(&mut self) -> DemoError {
+        loop {
+            match self.child.try_wait() {
+                Ok(None) => sleep(READY_PAUSE).await,
+                Ok(Some(status)) => return DemoError::GatewayEnded(status),
+                Err(error) => return DemoError::Spawn(error),
+            }
+        }
     }
 
     async fn until_ready(&mut self) -> Result<(), DemoError> {

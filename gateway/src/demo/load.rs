@@ -22,7 +22,7 @@ fn workload() -> SyntheticOptions {
         turns: 6,
         groups: 4,
         shared_tokens: 1_500,
-        user_tokens: 1_000,
+        user_tokens: 1_500,
         output_tokens: 24,
         think_ms: 500,
         rate: 5.0,

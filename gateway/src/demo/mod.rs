@@ -49,7 +49,7 @@ pub fn run(arguments: &DemoArgs) -> Result<(), DemoError> {
         .map_err(DemoError::System)?;
     runtime.block_on(async {
         let mut stop = StopSignals::listen().map_err(DemoError::System)?;
-        let stage = tokio::select! {
+        let mut stage = tokio::select! {
             stage = Stage::set(arguments) => stage?,
             () = stop.received() => return Err(DemoError::Interrupted),
         };
@@ -58,8 +58,12 @@ pub fn run(arguments: &DemoArgs) -> Result<(), DemoError> {
             return stage.comparison.verdict();
         }
         println!("{}", stage.invitation());
-        stop.received().await;
-        Ok(())
+        tokio::select! {
+            // Ctrl-C reaches the gateway as well.
+            biased;
+            () = stop.received() => Ok(()),
+            error = stage.gateway.ended() => Err(error),
+        }
     })
 }
 
