@@ -95,11 +95,22 @@ impl Pool {
     /// The endpoint of that id.
     #[must_use]
     pub fn get(&self, id: EndpointId) -> Option<&Arc<Endpoint>> {
-        let place = self
-            .all
-            .binary_search_by_key(&id, |endpoint| endpoint.id)
-            .ok()?;
-        self.all.get(place)
+        by_id(&self.all, id)
+    }
+}
+
+/// Finds an id among endpoints that are sorted by id.
+pub(crate) fn by_id(endpoints: &[Arc<Endpoint>], id: EndpointId) -> Option<&Arc<Endpoint>> {
+    // Ids rise and never repeat: it stands this far behind the first, or nearer where some between
+    // them have gone. Mostly none has, and one look is enough.
+    let farthest = id.0.checked_sub(endpoints.first()?.id.0)? as usize;
+    match endpoints.get(farthest) {
+        Some(endpoint) if endpoint.id == id => Some(endpoint),
+        _ => {
+            let near = &endpoints[..farthest.min(endpoints.len())];
+            let place = near.binary_search_by_key(&id, |endpoint| endpoint.id);
+            near.get(place.ok()?)
+        }
     }
 }
 
@@ -226,6 +237,18 @@ mod tests {
         let gone = registry.apply(EndpointEvent::InitDone).gone;
         assert_eq!(gone.len(), 1);
         assert_eq!(names(&registry.snapshot()), ["b"]);
+    }
+
+    #[test]
+    fn an_id_is_found_whoever_went_before_it() {
+        let endpoint = |id: u32| Arc::new(Endpoint::new(EndpointId(id), spec(&id.to_string())));
+        for ids in [vec![], vec![7], vec![0, 1, 2, 3], vec![3, 4, 8, 9, 20]] {
+            let pool = Pool::new(ids.iter().copied().map(endpoint).collect());
+            for id in 0..25 {
+                let found = pool.get(EndpointId(id)).map(|found| found.id.0);
+                assert_eq!(found, ids.contains(&id).then_some(id), "{id} in {ids:?}");
+            }
+        }
     }
 
     #[test]

@@ -64,16 +64,17 @@ impl<'a> Shortlist<'a> {
             rng.random_range(0..count)
         };
         let keep = if view.explain { count } else { view.wanted };
-        let mut ranked: Vec<Ranked<'a>> = Vec::with_capacity(keep.min(count) + 1);
+        let mut ranked: Vec<Ranked<'a>> = Vec::with_capacity(keep.min(count));
         for place in (start..count).chain(0..start) {
-            let candidate = candidates[place];
-            let score = score(&candidate);
+            let score = score(&candidates[place]);
             let is_worse = |other: &Ranked<'a>| other.score.is_some_and(|other| other > score);
             let at = ranked
                 .iter()
                 .rposition(|other| !is_worse(other))
                 .map_or(0, |last| last + 1);
             if at < keep {
+                ranked.truncate(keep - 1);
+                let candidate = candidates[place];
                 ranked.insert(
                     at,
                     Ranked {
@@ -82,7 +83,6 @@ impl<'a> Shortlist<'a> {
                         reason,
                     },
                 );
-                ranked.truncate(keep);
             }
         }
         Shortlist { ranked }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rand::{Rng, RngCore};
+use smallvec::SmallVec;
 
 use crate::block::{BlockSize, PromptBlocks};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::ledger::{Load, RequestCost};
+use crate::pool::by_id;
 use crate::prefix::PrefixIndex;
 use crate::request::SessionKey;
 use crate::tokens::BytesPerToken;
@@ -85,42 +87,50 @@ impl<'a> View<'a> {
     /// One endpoint with all that is known of it.
     #[must_use]
     pub fn candidate(&self, endpoint: &'a Arc<Endpoint>) -> Candidate<'a> {
-        self.candidate_holding(endpoint, self.index.held(&self.prompt.hashes, endpoint.id))
+        let held = self.index.held(&self.prompt.hashes, endpoint.id);
+        self.candidate_holding(endpoint, held, self.prompt_tokens())
     }
 
-    /// The usable endpoints worth pricing: those that hold a prefix, and some that need not.
+    /// The usable endpoints worth pricing, sorted by id: those that hold a prefix, and some that
+    /// need not.
     pub fn candidates(&self, rng: &mut dyn RngCore) -> Vec<Candidate<'a>> {
         let sample = self.sample(rng);
-        let ids: Vec<EndpointId> = sample.iter().map(|endpoint| endpoint.id).collect();
+        let ids: SmallVec<[EndpointId; VIEW_SAMPLE]> =
+            sample.iter().map(|endpoint| endpoint.id).collect();
         let is_whole_fleet = sample.len() == self.endpoints.len();
         let holders_max = if is_whole_fleet { 0 } else { VIEW_HOLDERS_MAX };
         let matches = self
             .index
             .matches(&self.prompt.hashes, &ids, holders_max, rng.next_u64());
-        let mut candidates: Vec<_> = sample
-            .into_iter()
-            .filter(|endpoint| self.is_usable(endpoint))
-            .map(|endpoint| self.candidate_holding(endpoint, matches.get(endpoint.id)))
-            .collect();
-        if !is_whole_fleet {
-            let holders = matches
-                .iter()
-                .filter(|(id, _)| ids.binary_search(id).is_err());
-            candidates.extend(holders.filter_map(|(id, held)| {
-                let endpoint = self.get(id).filter(|endpoint| self.is_usable(endpoint))?;
-                Some(self.candidate_holding(endpoint, held))
-            }));
+        let prompt = self.prompt_tokens();
+        let mut candidates = Vec::with_capacity(sample.len() + matches.iter().len());
+        let mut add = |endpoint: &'a Arc<Endpoint>, held| {
+            if self.is_usable(endpoint) {
+                candidates.push(self.candidate_holding(endpoint, held, prompt));
+            }
+        };
+        // Both are sorted by id: one walk along both.
+        let mut sample = sample.into_iter().peekable();
+        for (id, held) in matches.iter() {
+            while let Some(endpoint) = sample.next_if(|endpoint| endpoint.id < id) {
+                add(endpoint, Blocks::ZERO);
+            }
+            let sampled = sample.next_if(|endpoint| endpoint.id == id);
+            if let Some(endpoint) = sampled.or_else(|| by_id(self.endpoints, id)) {
+                add(endpoint, held);
+            }
         }
+        sample.for_each(|endpoint| add(endpoint, Blocks::ZERO));
         candidates
     }
 
     /// Up to [`VIEW_SAMPLE`] different endpoints, sorted by id: all, where there are no more.
-    fn sample(&self, rng: &mut dyn RngCore) -> Vec<&'a Arc<Endpoint>> {
+    fn sample(&self, rng: &mut dyn RngCore) -> SmallVec<[&'a Arc<Endpoint>; VIEW_SAMPLE]> {
         let count = self.endpoints.len();
         if count <= VIEW_SAMPLE {
             return self.endpoints.iter().collect();
         }
-        let mut places: Vec<usize> = (0..VIEW_SAMPLE)
+        let mut places: SmallVec<[usize; VIEW_SAMPLE]> = (0..VIEW_SAMPLE)
             .map(|_| rng.random_range(0..count))
             .collect();
         places.sort_unstable();
@@ -131,16 +141,12 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    fn get(&self, id: EndpointId) -> Option<&'a Arc<Endpoint>> {
-        let place = self
-            .endpoints
-            .binary_search_by_key(&id, |endpoint| endpoint.id)
-            .ok()?;
-        self.endpoints.get(place)
-    }
-
-    fn candidate_holding(&self, endpoint: &'a Arc<Endpoint>, held: Blocks) -> Candidate<'a> {
-        let prompt = self.prompt_tokens();
+    fn candidate_holding(
+        &self,
+        endpoint: &'a Arc<Endpoint>,
+        held: Blocks,
+        prompt: Tokens,
+    ) -> Candidate<'a> {
         let held_bytes = u64::from(held.0) * self.block_size.bytes() as u64;
         // Engines recompute at least the last token, to have something to sample from.
         let matched = self

@@ -77,8 +77,18 @@ impl Node {
     /// Where `endpoint` is among the holders, or where it would be.
     #[inline]
     pub(super) fn position(&self, endpoint: EndpointId) -> Result<usize, usize> {
-        self.holders
-            .binary_search_by_key(&endpoint, |holder| holder.endpoint)
+        let holders = &self.holders;
+        // Ids rise and never repeat: it stands this far behind the first, or nearer. Where all
+        // endpoints hold the run, one look is enough.
+        let farthest = match holders.first() {
+            Some(first) if first.endpoint <= endpoint => (endpoint.0 - first.endpoint.0) as usize,
+            _ => return Err(0),
+        };
+        match holders.get(farthest) {
+            Some(holder) if holder.endpoint == endpoint => Ok(farthest),
+            _ => holders[..farthest.min(holders.len())]
+                .binary_search_by_key(&endpoint, |holder| holder.endpoint),
+        }
     }
 
     #[inline]
