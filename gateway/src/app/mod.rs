@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use serde_json::json;
 use thiserror::Error;
+use tokio::net::TcpSocket;
 
 use crate::admin::{self, AdminState, Explain};
 use crate::config::reload::{NeedsRestart, ReloadEvents, Reloader};
@@ -76,10 +77,9 @@ pub fn serve(source: Source) -> Result<(), StartError> {
     metrics.set_config_valid(true);
     let access_log = open_access_log(&config, &metrics)?;
     let admin_listener = bind("admin", config.admin)?;
-    // Pingora panics where it cannot bind; asking first gives an error that says what to do.
-    drop(bind("listen", config.listen)?);
+    check_free("listen", config.listen)?;
     if let Some(tls) = &config.tls {
-        drop(bind("tls.listen", tls.listen)?);
+        check_free("tls.listen", tls.listen)?;
     }
 
     let control = tokio::runtime::Builder::new_multi_thread()
@@ -139,6 +139,25 @@ fn open_access_log(
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen {
+        key,
+        address,
+        source,
+    })
+}
+
+/// Pingora panics where it cannot bind; asking first gives an error that says what to do. Nothing is
+/// listened on meanwhile: a client would be let in and then cut off.
+fn check_free(key: &'static str, address: SocketAddr) -> Result<(), StartError> {
+    let bound = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // As Pingora does: connections of an earlier process may still be closing.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    };
+    bound().map_err(|source| StartError::Listen {
         key,
         address,
         source,

@@ -1,4 +1,7 @@
-//! One attempt: one request to one endpoint, up to the header of its answer.
+//! One attempt: one request to one endpoint, up to the first byte of its answer.
+//!
+//! The header alone is no beginning: engines send that of a stream at once and compute then. Passed
+//! on early, it would make every stream that waits at a dying engine a failed one.
 
 use std::time::Duration;
 
@@ -13,9 +16,10 @@ use warmgate_routing::health::Failure;
 
 use crate::config::Forward;
 
-/// An endpoint's answer, its header read and its body still to come.
+/// An endpoint's answer, of which the header and the first bytes have come.
 pub struct Answer {
     session: HttpSession,
+    first: Option<Bytes>,
     peer: HttpPeer,
     keepalive: Option<Duration>,
 }
@@ -31,7 +35,7 @@ pub enum AttemptError {
     TimedOut,
 }
 
-/// Sends one request and waits for the header of the answer.
+/// Sends one request and waits for the beginning of the answer.
 ///
 /// # Errors
 /// As [`AttemptError`] says; the connection is then closed.
@@ -49,16 +53,18 @@ pub async fn send(
         .map_err(|_| AttemptError::Failed(Failure::Connect))?;
     let outcome = exchange(&mut session, request, body, forward).await;
     match outcome {
-        Ok(()) => Ok(Answer {
+        Ok(first) => Ok(Answer {
             session,
+            first,
             peer,
             keepalive: forward.keepalive,
         }),
         Err(error) => {
+            let is_silent = session.response_header().is_none();
             session.shutdown().await;
             Err(match error.etype() {
                 ErrorType::ReadTimedout => AttemptError::TimedOut,
-                _ if is_reused => AttemptError::Stale,
+                _ if is_reused && is_silent => AttemptError::Stale,
                 _ => AttemptError::Failed(Failure::Broken),
             })
         }
@@ -70,7 +76,7 @@ async fn exchange(
     request: RequestHeader,
     body: &Bytes,
     forward: &Forward,
-) -> pingora::Result<()> {
+) -> pingora::Result<Option<Bytes>> {
     session.set_write_timeout(forward.idle_timeout);
     session.set_read_timeout(forward.first_byte_timeout);
     session.write_request_header(Box::new(request)).await?;
@@ -83,8 +89,8 @@ async fn exchange(
     loop {
         match (session.read_response_header().await, &written) {
             (Ok(()), _) => {}
-            (Err(_), Err(_)) => return written,
             (Err(error), Ok(())) => return Err(error),
+            (Err(_), Err(_)) => return written.map(|()| None),
         }
         let is_informational = session
             .response_header()
@@ -93,8 +99,12 @@ async fn exchange(
             break;
         }
     }
+    let mut first = session.read_response_body().await?;
+    while first.as_ref().is_some_and(Bytes::is_empty) {
+        first = session.read_response_body().await?;
+    }
     session.set_read_timeout(forward.idle_timeout);
-    Ok(())
+    Ok(first)
 }
 
 impl Answer {
@@ -111,7 +121,10 @@ impl Answer {
     /// # Errors
     /// Where the endpoint breaks off or falls silent.
     pub async fn next(&mut self) -> pingora::Result<Option<Bytes>> {
-        self.session.read_response_body().await
+        match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.session.read_response_body().await,
+        }
     }
 
     /// The whole answer was read: the connection may serve again.

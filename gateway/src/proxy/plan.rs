@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use warmgate_routing::block::ChainRoot;
 use warmgate_routing::request::{Api, InferenceRequest, SessionKey};
-use warmgate_routing::{Ask, Decision, PromptBlocks};
+use warmgate_routing::{Ask, Decision, PromptBlocks, Unroutable};
 
 use crate::error::GatewayError;
 use crate::proxy::live::{Live, Way};
@@ -51,8 +51,8 @@ pub fn make<'a>(
     // A LoRA adapter is asked for by a model name of its own, so the name alone tells them apart.
     let root = ChainRoot::new(served, None, request.cache_salt.as_deref());
     let prompt = request.prompt_blocks(root, way.pool.router.block_size())?;
-    let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-    let session = SessionKey::from_headers(header).or(request.session_hint);
+    let hints = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let session = SessionKey::from_headers(hints).or(request.session_hint);
     let ask = Ask {
         model: served,
         prompt: &prompt,
@@ -60,7 +60,8 @@ pub fn make<'a>(
         wanted: live.forward.retries + 1,
         explain,
     };
-    let decision = with_rng(|rng| way.pool.router.decide(&ask, Instant::now(), rng))?;
+    let decided = with_rng(|rng| way.pool.router.decide(&ask, Instant::now(), rng));
+    let decision = decided.map_err(|why| unroutable(live, asked, why))?;
     let stripped = request.rewritten(None);
     let renamed = way.rename.and_then(|name| request.rewritten(Some(name)));
     let rewritten = renamed.or_else(|| stripped.clone()).map(Bytes::from);
@@ -74,6 +75,17 @@ pub fn make<'a>(
         prompt,
         decision,
     })
+}
+
+/// A pool knows its own models only, under the names that engines have for them.
+fn unroutable(live: &Live, asked: &str, why: Unroutable) -> GatewayError {
+    match why {
+        Unroutable::NoSuchModel { .. } => GatewayError::NoSuchModel {
+            model: asked.to_owned(),
+            known: live.models(),
+        },
+        why @ Unroutable::NoEndpoint => why.into(),
+    }
 }
 
 /// Chance for policies: one generator for each thread, seeded by the system.

@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use warmgate_loadtest::engine::EngineConfig;
 
-use crate::gateway_process::{GatewayProcess, Start, engine_like, slow};
+use crate::engines::{engine_like, slow};
+use crate::gateway_process::{GatewayProcess, Start};
 use crate::http_client::{self, chat, chat_body};
 
 const ABORTS: usize = 1_000;
@@ -99,7 +100,10 @@ async fn a_thousand_clients_that_leave_at_random_leave_nothing_behind() {
             Moment::Answer { .. } if !is_stream => Moment::Sent,
             moment => moment,
         };
-        let prompt = format!("client {number} {}", "x".repeat(chance.random_range(0..20_000)));
+        let prompt = format!(
+            "client {number} {}",
+            "x".repeat(chance.random_range(0..20_000))
+        );
         let place = Arc::clone(&room).acquire_owned().await.unwrap();
         let to = gateway.listen;
         clients.spawn(async move {
@@ -115,12 +119,20 @@ async fn a_thousand_clients_that_leave_at_random_leave_nothing_behind() {
         let state = engine
             .wait_until(|state| state.running == 0 && state.waiting == 0 && state.open == 0)
             .await;
-        assert_eq!(state.finished_total, 0, "an answer that nobody read was completed");
+        assert_eq!(
+            state.finished_total, 0,
+            "an answer that nobody read was completed"
+        );
         assert!(state.aborted_total > 0);
     }
     let page = gateway.metrics().await;
     assert!(page.sum("warmgate_client_aborts_total", &[("phase", "streaming")]) > 0.0);
-    assert!(page.sum("warmgate_client_aborts_total", &[("phase", "before_first_byte")]) > 0.0);
+    assert!(
+        page.sum(
+            "warmgate_client_aborts_total",
+            &[("phase", "before_first_byte")]
+        ) > 0.0
+    );
     assert_eq!(page.sum("warmgate_endpoint_failures_total", &[]), 0.0);
     assert_a_further_request_is_answered(&gateway).await;
 }
@@ -130,7 +142,7 @@ async fn an_engine_that_has_not_begun_is_told_at_once() {
     use warmgate_loadtest::engine::{Fault, FaultKind};
 
     let engine = engine_like(slow()).await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let kind = FaultKind::Hang;
     engine.inject(Fault { kind, count: 1 }).unwrap();
     let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
@@ -140,12 +152,12 @@ async fn an_engine_that_has_not_begun_is_told_at_once() {
         "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    engine.wait_until(|state| state.open == 1).await;
+    gateway.until(|| engine.last_request().is_some()).await;
     let endpoints = gateway.endpoints().await;
     assert_eq!(endpoints[0]["inflight"], 1);
     assert_ne!(endpoints[0]["queued_prefill_tokens"], 0);
     drop(stream);
-    engine.wait_until(|state| state.open == 0 && state.aborted_total == 1).await;
+    engine.wait_until(|state| state.open == 0).await;
     gateway.assert_settled().await;
     let phase = [("phase", "before_first_byte")];
     let is_counted = |page: &crate::gateway_process::Page| {
@@ -159,7 +171,7 @@ async fn an_engine_that_has_not_begun_is_told_at_once() {
 #[tokio::test]
 async fn an_http_2_stream_that_is_reset_ends_at_the_engine() {
     let engine = engine_like(slow()).await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let stream = TcpStream::connect(gateway.listen).await.unwrap();
     let mut request = chat("hello", ANSWER_TOKENS, true);
     *request.uri_mut() = "http://gateway/v1/chat/completions".parse().unwrap();
@@ -168,14 +180,16 @@ async fn an_http_2_stream_that_is_reset_ends_at_the_engine() {
     answer.next().await.unwrap().unwrap();
     assert_eq!(gateway.endpoints().await[0]["decoding"], 1);
     drop(answer);
-    engine.wait_until(|state| state.open == 0 && state.aborted_total == 1).await;
+    engine
+        .wait_until(|state| state.open == 0 && state.aborted_total == 1)
+        .await;
     gateway.assert_settled().await;
 }
 
 #[tokio::test]
 async fn a_client_that_leaves_a_passed_through_request_is_not_counted_on() {
     let engine = engine_like(slow()).await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     for _ in 0..50 {
         let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
         let request = b"POST /version HTTP/1.1\r\nhost: g\r\ncontent-length: 10\r\n\r\nhalf";

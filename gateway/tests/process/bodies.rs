@@ -11,7 +11,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::gateway_process::{GatewayProcess, Start, engine};
+use crate::engines::engine;
+use crate::gateway_process::{GatewayProcess, Start};
 use crate::http_client::{self, Answer, post};
 
 const MIB: usize = 1 << 20;
@@ -27,16 +28,14 @@ enum Framing {
 
 async fn send(gateway: &GatewayProcess, path: &str, body: &Bytes, framing: Framing) -> Answer {
     let answer = match framing {
-        Framing::Length => {
-            http_client::send(gateway.listen, post(path, &[], body.clone())).await
-        }
+        Framing::Length => http_client::send(gateway.listen, post(path, &[], body.clone())).await,
         Framing::Chunks => {
             let chunks: Vec<_> = (0..body.len())
                 .step_by(CHUNK_BYTES)
                 .map(|at| body.slice(at..body.len().min(at + CHUNK_BYTES)))
                 .collect();
-            let frames = futures::stream::iter(chunks)
-                .map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
+            let frames =
+                futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
             let request = Request::post(path).body(StreamBody::new(frames)).unwrap();
             http_client::send(gateway.listen, request).await
         }
@@ -51,7 +50,9 @@ fn body_of(length: usize) -> Bytes {
     text.push_str(head);
     let mut number = 0_u64;
     while text.len() < length - tail.len() {
-        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         text.push_str(&format!("{number:016x}"));
     }
     text.truncate(length - tail.len());
@@ -61,7 +62,7 @@ fn body_of(length: usize) -> Bytes {
 
 #[tokio::test]
 async fn a_long_prompt_arrives_intact() {
-    use crate::gateway_process::{engine_like, fast};
+    use crate::engines::{engine_like, fast};
     use warmgate_loadtest::engine::EngineConfig;
 
     let engine = engine_like(EngineConfig {
@@ -71,7 +72,7 @@ async fn a_long_prompt_arrives_intact() {
         ..fast()
     })
     .await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let body = body_of(6 * MIB);
     for framing in [Framing::Length, Framing::Chunks] {
         let answer = send(&gateway, "/v1/completions", &body, framing).await;
@@ -86,7 +87,7 @@ async fn a_long_prompt_arrives_intact() {
 #[tokio::test]
 async fn the_limit_is_allowed_and_one_byte_more_is_not() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     for framing in [Framing::Length, Framing::Chunks] {
         // The engine finds it too long for the model; the gateway does not.
         let answer = send(&gateway, "/v1/completions", &body_of(LIMIT_BYTES), framing).await;
@@ -99,7 +100,10 @@ async fn the_limit_is_allowed_and_one_byte_more_is_not() {
         assert!(answer.is_complete);
         let error = &answer.json()["error"];
         assert_eq!(error["code"], "body_too_large");
-        assert!(error["message"].as_str().unwrap().contains("33554432"), "{error}");
+        assert!(
+            error["message"].as_str().unwrap().contains("33554432"),
+            "{error}"
+        );
         assert_eq!(engine.state().received_total, received);
 
         let answer = send(&gateway, "/v1/messages", &over, framing).await;
@@ -125,7 +129,12 @@ async fn the_limit_is_the_configured_one() {
     for framing in [Framing::Length, Framing::Chunks] {
         for (length, status) in [(2000, 200), (2001, 413)] {
             let answer = send(&gateway, "/v1/completions", &body_of(length), framing).await;
-            assert_eq!(answer.status, status, "{framing:?} {length}: {}", answer.text());
+            assert_eq!(
+                answer.status,
+                status,
+                "{framing:?} {length}: {}",
+                answer.text()
+            );
         }
     }
 }
@@ -133,7 +142,7 @@ async fn the_limit_is_the_configured_one() {
 #[tokio::test]
 async fn a_client_that_asks_first_is_refused_before_it_sends() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let header = format!(
         "POST /v1/completions HTTP/1.1\r\nhost: g\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         LIMIT_BYTES + 1
@@ -141,13 +150,16 @@ async fn a_client_that_asks_first_is_refused_before_it_sends() {
     let answer = String::from_utf8(http_client::raw(gateway.listen, header.as_bytes()).await);
     let answer = answer.unwrap();
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+    assert!(
+        answer.to_ascii_lowercase().contains("connection: close"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_request_is_refused_in_the_shape_of_its_api() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let bodies = ["", "{", "[]", "nonsense", r#"{"model":"sim","messages":"#];
     for body in bodies {
         let body = Bytes::from(body);
@@ -171,7 +183,7 @@ async fn what_is_no_request_is_refused_in_the_shape_of_its_api() {
 #[tokio::test]
 async fn a_body_whose_end_cannot_be_told_is_refused() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let request = |headers: &str, body: &str| {
         format!("POST /v1/completions HTTP/1.1\r\nhost: g\r\n{headers}\r\n\r\n{body}")
     };
@@ -191,7 +203,7 @@ async fn a_body_whose_end_cannot_be_told_is_refused() {
 #[tokio::test]
 async fn a_connection_serves_on_after_a_refusal_that_was_read_to_its_end() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
     let requests = concat!(
         "POST /v1/completions HTTP/1.1\r\nhost: g\r\ncontent-length: 1\r\n\r\n{",
@@ -200,5 +212,9 @@ async fn a_connection_serves_on_after_a_refusal_that_was_read_to_its_end() {
     stream.write_all(requests.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
-    assert_eq!(text.matches("HTTP/1.1 400 Bad Request").count(), 2, "{text}");
+    assert_eq!(
+        text.matches("HTTP/1.1 400 Bad Request").count(),
+        2,
+        "{text}"
+    );
 }

@@ -4,7 +4,8 @@ use http::{HeaderMap, Request, StatusCode};
 use serde_json::{Value, json};
 use warmgate_loadtest::engine::EngineHandle;
 
-use crate::gateway_process::{GatewayProcess, Start, engine};
+use crate::engines::engine;
+use crate::gateway_process::{GatewayProcess, Start};
 use crate::http_client::{self, Answer, chat_body, post};
 
 /// Path and body of each API; `stream` is added.
@@ -81,7 +82,7 @@ fn lasting(headers: &HeaderMap) -> Vec<(String, String)> {
 #[tokio::test]
 async fn every_api_answers_as_the_engine_does_streamed_and_whole() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     for (path, body) in apis() {
         for is_stream in [false, true] {
             let mut body = body.clone();
@@ -90,7 +91,11 @@ async fn every_api_answers_as_the_engine_does_streamed_and_whole() {
             let context = format!("{path} stream={is_stream}: {}", direct.text());
             assert_eq!(through.status, direct.status, "{context}");
             assert_eq!(through.text(), direct.text(), "{context}");
-            assert_eq!(lasting(&through.headers), lasting(&direct.headers), "{context}");
+            assert_eq!(
+                lasting(&through.headers),
+                lasting(&direct.headers),
+                "{context}"
+            );
             assert!(direct.status == StatusCode::OK, "{context}");
             assert!(through.is_complete, "{context}");
             assert_eq!(through.header("x-request-id"), "same-for-both");
@@ -103,7 +108,7 @@ async fn every_api_answers_as_the_engine_does_streamed_and_whole() {
 #[tokio::test]
 async fn an_engines_refusal_is_passed_on_as_it_is() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let too_long = chat_body("hello", 1_000_000_000, false);
     let [direct, through] = both_ways(&gateway, &engine, "/v1/chat/completions", &too_long).await;
     assert_eq!(direct.status, StatusCode::BAD_REQUEST);
@@ -115,7 +120,7 @@ async fn an_engines_refusal_is_passed_on_as_it_is() {
 #[tokio::test]
 async fn a_body_arrives_byte_for_byte() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let bodies = [
         // Numbers that a double cannot hold, keys twice, escapes, spaces, an unknown object.
         concat!(
@@ -126,8 +131,13 @@ async fn a_body_arrives_byte_for_byte() {
         ),
         r#"{"prompt":"p","max_tokens":1,"model":"s\u0069m"}"#,
     ];
-    for (path, body) in ["/v1/chat/completions", "/v1/completions"].iter().zip(bodies) {
-        let answer = http_client::send(gateway.listen, post(path, &[], body)).await.unwrap();
+    for (path, body) in ["/v1/chat/completions", "/v1/completions"]
+        .iter()
+        .zip(bodies)
+    {
+        let answer = http_client::send(gateway.listen, post(path, &[], body))
+            .await
+            .unwrap();
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let received = engine.last_request().unwrap();
         assert_eq!(received.body, body.as_bytes());
@@ -139,7 +149,7 @@ async fn a_body_arrives_byte_for_byte() {
 #[tokio::test]
 async fn fields_between_routers_and_engines_are_taken_out_and_nothing_else() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let body = concat!(
         r#"{ "kv_transfer_params":{"do_remote_prefill":true}, "model":"sim","seed":9007199254740993,"#,
         r#""bootstrap_host":"h" , "prompt":"p\u00e9","bootstrap_room":[1,{"a":"}"}],"max_tokens":1}"#
@@ -148,24 +158,36 @@ async fn fields_between_routers_and_engines_are_taken_out_and_nothing_else() {
     assert_eq!(answer.unwrap().status, StatusCode::OK);
     let received = engine.last_request().unwrap();
     let text = std::str::from_utf8(&received.body).unwrap();
-    assert!(!text.contains("kv_transfer_params") && !text.contains("bootstrap"), "{text}");
-    assert!(text.contains(r#""model":"sim","seed":9007199254740993"#), "{text}");
+    assert!(
+        !text.contains("kv_transfer_params") && !text.contains("bootstrap"),
+        "{text}"
+    );
+    assert!(
+        text.contains(r#""model":"sim","seed":9007199254740993"#),
+        "{text}"
+    );
     assert!(text.contains(r#""prompt":"p\u00e9""#), "{text}");
     let kept: Value = serde_json::from_str(text).unwrap();
     let names: Vec<_> = kept.as_object().unwrap().keys().cloned().collect();
     assert_eq!(names, ["max_tokens", "model", "prompt", "seed"]);
     let page = gateway.metrics().await;
-    assert_eq!(page.sum("warmgate_stripped_fields_total", &[("kind", "field")]), 1.0);
+    assert_eq!(
+        page.sum("warmgate_stripped_fields_total", &[("kind", "field")]),
+        1.0
+    );
 }
 
 #[tokio::test]
 async fn headers_cross_but_for_those_of_a_connection_and_those_between_routers() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let kept = [
         ("authorization", "Bearer token"),
         ("x_tenant", "underscores are fine"),
-        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        (
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
         ("x-session-id", "s"),
         ("accept", "text/event-stream"),
     ];
@@ -189,7 +211,10 @@ async fn headers_cross_but_for_those_of_a_connection_and_those_between_routers()
 
     let received = engine.last_request().unwrap().headers;
     for (name, value) in kept {
-        assert_eq!(received.get(name).map(|value| value.to_str().unwrap()), Some(value));
+        assert_eq!(
+            received.get(name).map(|value| value.to_str().unwrap()),
+            Some(value)
+        );
     }
     for (name, _) in stripped {
         assert!(!received.contains_key(name), "{name}");
@@ -202,7 +227,7 @@ async fn headers_cross_but_for_those_of_a_connection_and_those_between_routers()
 
 #[tokio::test]
 async fn models_of_all_endpoints_are_listed_once() {
-    use crate::gateway_process::{engine_like, fast};
+    use crate::engines::{engine_like, fast};
     use warmgate_loadtest::engine::EngineConfig;
 
     let serving = |models: &[&str]| EngineConfig {
@@ -214,7 +239,9 @@ async fn models_of_all_endpoints_are_listed_once() {
         engine_like(serving(&["base", "lora-b"])).await,
     ];
     let gateway = Start::in_front_of(&engines).run().await;
-    let list = http_client::get(gateway.listen, "/v1/models").await.unwrap();
+    let list = http_client::get(gateway.listen, "/v1/models")
+        .await
+        .unwrap();
     assert_eq!(list.status, StatusCode::OK);
     let list = list.json();
     assert_eq!(list["object"], "list");
@@ -237,13 +264,17 @@ async fn models_of_all_endpoints_are_listed_once() {
 #[tokio::test]
 async fn everything_that_is_no_inference_passes_through() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     for path in ["/health", "/version", "/no/such/path?x=1"] {
         let direct = http_client::get(engine.addr(), path).await.unwrap();
         let through = http_client::get(gateway.listen, path).await.unwrap();
         assert_eq!(through.status, direct.status, "{path}");
         assert_eq!(through.body, direct.body, "{path}");
-        assert_eq!(lasting(&through.headers), lasting(&direct.headers), "{path}");
+        assert_eq!(
+            lasting(&through.headers),
+            lasting(&direct.headers),
+            "{path}"
+        );
     }
     // A method that the engine refuses is the engine's to refuse.
     let wrong = Request::get("/v1/completions")

@@ -91,7 +91,10 @@ impl Opened {
         while let Some(chunk) = self.next().await {
             match chunk {
                 Ok(bytes) => body.extend_from_slice(&bytes),
-                Err(_) => is_complete = false,
+                Err(_) => {
+                    is_complete = false;
+                    break;
+                }
             }
         }
         Answer {
@@ -184,7 +187,16 @@ pub async fn get(to: SocketAddr, path: &str) -> io::Result<Answer> {
 
 /// A chat completion of `prompt` with some output tokens.
 pub fn chat(prompt: &str, max_tokens: u32, is_stream: bool) -> Request<Full<Bytes>> {
-    post("/v1/chat/completions", &[], chat_body(prompt, max_tokens, is_stream))
+    post(
+        "/v1/chat/completions",
+        &[],
+        chat_body(prompt, max_tokens, is_stream),
+    )
+}
+
+/// Sends a short chat completion.
+pub async fn ask(to: SocketAddr) -> Answer {
+    send(to, chat("hello", 3, false)).await.unwrap()
 }
 
 /// The body of such a request.

@@ -1,10 +1,22 @@
 //! The real process `warmgate` between a client and simulated engines: one binary of tests, as
 //! each further one would be linked for a minute.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "what surrounds a test fails with it, and says what the process said"
+)]
+
+mod broken_engine;
+mod engines;
 mod gateway_process;
 mod http_client;
 
 mod aborts;
 mod bodies;
+mod breaking_off;
 mod conformance;
+mod failover;
+mod lifecycle;
+mod routing;
 mod versions;

@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::gateway_process::{Start, engine, free_address};
+use crate::engines::engine;
+use crate::gateway_process::{Start, free_address};
 use crate::http_client::{self, chat, chat_body};
 
 /// One request as it goes over the wire.
@@ -26,7 +27,7 @@ fn wire(version: &str, headers: &str, body: &str) -> String {
 #[tokio::test]
 async fn http_1_0_gets_an_answer_that_ends_with_the_connection() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     for is_stream in [false, true] {
         let body = chat_body("hello", 3, is_stream);
         let answer = http_client::raw(gateway.listen, wire("HTTP/1.0", "", &body).as_bytes()).await;
@@ -34,9 +35,15 @@ async fn http_1_0_gets_an_answer_that_ends_with_the_connection() {
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(" 200 OK"), "{text}");
         // A client of that version cannot read chunks.
-        assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{text}");
+        assert!(
+            !head.to_ascii_lowercase().contains("transfer-encoding"),
+            "{text}"
+        );
         if is_stream {
-            assert!(body.starts_with("data: ") && body.ends_with("data: [DONE]\n\n"), "{text}");
+            assert!(
+                body.starts_with("data: ") && body.ends_with("data: [DONE]\n\n"),
+                "{text}"
+            );
         } else {
             let answer: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(answer["usage"]["completion_tokens"], 3);
@@ -48,7 +55,7 @@ async fn http_1_0_gets_an_answer_that_ends_with_the_connection() {
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order_on_one_connection() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let id = |place: usize| format!("x-request-id: place-{place}\r\n");
     let mut requests = String::new();
     for place in 0..5 {
@@ -73,10 +80,14 @@ async fn pipelined_requests_are_answered_in_order_on_one_connection() {
 #[tokio::test]
 async fn a_request_that_comes_while_another_is_answered_waits_for_its_turn() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
     let first = wire("HTTP/1.1", "", &chat_body("hello", 400, true));
-    let second = wire("HTTP/1.1", "connection: close\r\n", &chat_body("hello", 1, false));
+    let second = wire(
+        "HTTP/1.1",
+        "connection: close\r\n",
+        &chat_body("hello", 1, false),
+    );
     stream.write_all(first.as_bytes()).await.unwrap();
     let mut begun = [0; 64];
     stream.read_exact(&mut begun).await.unwrap();
@@ -91,13 +102,17 @@ async fn a_request_that_comes_while_another_is_answered_waits_for_its_turn() {
 #[tokio::test]
 async fn http_2_without_tls() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     for is_stream in [false, true] {
         let stream = TcpStream::connect(gateway.listen).await.unwrap();
         let mut request = chat("hello", 3, is_stream);
         *request.uri_mut() = "http://gateway/v1/chat/completions".parse().unwrap();
         *request.version_mut() = Version::HTTP_2;
-        let answer = http_client::open_http2(stream, request).await.unwrap().finish().await;
+        let answer = http_client::open_http2(stream, request)
+            .await
+            .unwrap()
+            .finish()
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         assert!(answer.is_complete);
         assert!(!answer.headers.contains_key("transfer-encoding"));
@@ -110,7 +125,9 @@ async fn http_2_without_tls() {
 async fn connect_tls(to: std::net::SocketAddr, folder: &Path, alpn: &[u8]) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     let certificate = folder.join("certificate.pem");
-    roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_file(certificate).unwrap())
+        .unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -120,7 +137,10 @@ async fn connect_tls(to: std::net::SocketAddr, folder: &Path, alpn: &[u8]) -> Tl
     config.alpn_protocols = vec![alpn.to_vec()];
     let stream = TcpStream::connect(to).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(alpn));
     stream
 }
@@ -139,17 +159,28 @@ async fn tls_with_either_version() {
     let gateway = Start::with_config(&config).run().await;
 
     let mut stream = connect_tls(tls, &folder, b"http/1.1").await;
-    let request = wire("HTTP/1.1", "connection: close\r\n", &chat_body("hello", 2, true));
+    let request = wire(
+        "HTTP/1.1",
+        "connection: close\r\n",
+        &chat_body("hello", 2, true),
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("[DONE]"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 200 OK\r\n") && text.contains("[DONE]"),
+        "{text}"
+    );
 
     let stream = connect_tls(tls, &folder, b"h2").await;
     let mut request = chat("hello", 2, true);
     *request.uri_mut() = "https://localhost/v1/chat/completions".parse().unwrap();
     *request.version_mut() = Version::HTTP_2;
-    let answer = http_client::open_http2(stream, request).await.unwrap().finish().await;
+    let answer = http_client::open_http2(stream, request)
+        .await
+        .unwrap()
+        .finish()
+        .await;
     assert_eq!(answer.status, StatusCode::OK);
     assert!(answer.is_complete && answer.text().ends_with("data: [DONE]\n\n"));
     gateway.assert_settled().await;
@@ -158,9 +189,13 @@ async fn tls_with_either_version() {
 #[tokio::test]
 async fn a_client_that_waits_for_leave_to_send_its_body_gets_it() {
     let engine = engine().await;
-    let gateway = Start::in_front_of(std::slice::from_ref(&engine)).run().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
     let body = chat_body("hello", 2, false);
-    let whole = wire("HTTP/1.1", "expect: 100-continue\r\nconnection: close\r\n", &body);
+    let whole = wire(
+        "HTTP/1.1",
+        "expect: 100-continue\r\nconnection: close\r\n",
+        &body,
+    );
     let (header, _) = whole.split_at(whole.len() - body.len());
     let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
     stream.write_all(header.as_bytes()).await.unwrap();

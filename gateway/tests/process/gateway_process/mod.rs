@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use warmgate_loadtest::engine::{EngineConfig, EngineHandle};
+use warmgate_loadtest::engine::EngineHandle;
 
 use crate::http_client;
 
@@ -38,19 +38,20 @@ pub struct GatewayProcess {
 pub struct Start {
     arguments: Vec<String>,
     config: Option<String>,
+    environment: Vec<(&'static str, String)>,
     is_awaited: bool,
 }
 
 impl Start {
     /// The gateway in front of these engines, waited for until it has heard of each.
-    pub fn in_front_of(engines: &[EngineHandle]) -> Start {
-        let urls = engines.iter().map(EngineHandle::url);
+    pub fn in_front_of<'a>(engines: impl IntoIterator<Item = &'a EngineHandle>) -> Start {
+        let urls = engines.into_iter().map(EngineHandle::url);
         Start {
             arguments: urls
                 .flat_map(|url| ["--upstream".to_owned(), url])
                 .collect(),
-            config: None,
             is_awaited: true,
+            ..Start::default()
         }
     }
 
@@ -63,10 +64,26 @@ impl Start {
         }
     }
 
+    /// The gateway in front of these addresses, with further lines of configuration. It takes turns,
+    /// so that every endpoint is met, and looks at endpoints so rarely that requests find out first
+    /// how they are.
+    pub fn taking_turns(urls: &[String], further: &str) -> Start {
+        Start::with_config(&format!(
+            "pools: [{{name: main, upstreams: {urls:?}, policy: {{name: round_robin}}, \
+             scrape: {{interval_ms: 5000}}}}]\n{further}\n"
+        ))
+    }
+
     /// One more argument, or several in a row.
     pub fn arguments(mut self, more: &[&str]) -> Start {
         self.arguments
             .extend(more.iter().map(|text| (*text).to_owned()));
+        self
+    }
+
+    /// A variable of its environment.
+    pub fn environment(mut self, name: &'static str, value: &str) -> Start {
+        self.environment.push((name, value.to_owned()));
         self
     }
 
@@ -108,6 +125,7 @@ impl Start {
         let file = |name: &str| std::fs::File::create(folder.path().join(name)).unwrap();
         command
             .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(file("stdout"))
             .stderr(file("stderr"));
@@ -194,6 +212,15 @@ impl GatewayProcess {
         Page::parse(std::str::from_utf8(&answer.body).unwrap())
     }
 
+    /// Waits until something holds that can be seen from outside.
+    pub async fn until(&self, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "{}", self.stderr());
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
     /// Waits until the endpoints are as `expected`.
     pub async fn until_endpoints(&self, expected: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
@@ -224,11 +251,17 @@ impl GatewayProcess {
     /// and that no invariant was found broken.
     pub async fn assert_settled(&self) {
         let idle = |row: &Value| {
-            ["inflight", "queued_prefill_tokens", "decoding", "prompt_tokens"]
-                .iter()
-                .all(|key| row[key] == 0)
+            [
+                "inflight",
+                "queued_prefill_tokens",
+                "decoding",
+                "prompt_tokens",
+            ]
+            .iter()
+            .all(|key| row[key] == 0)
         };
-        self.until_endpoints(|endpoints| endpoints.iter().all(idle)).await;
+        self.until_endpoints(|endpoints| endpoints.iter().all(idle))
+            .await;
         assert_eq!(self.metrics().await.sum("warmgate_bugs_total", &[]), 0.0);
     }
 }
@@ -246,42 +279,6 @@ impl Drop for GatewayProcess {
             assert!(!self.stderr().contains("panicked"), "{}", self.stderr());
         }
     }
-}
-
-/// An engine that answers in no time.
-pub async fn engine() -> EngineHandle {
-    engine_like(fast()).await
-}
-
-/// An engine that answers in no time, many times over.
-pub async fn engines<const N: usize>() -> [EngineHandle; N] {
-    let mut made = Vec::with_capacity(N);
-    for _ in 0..N {
-        made.push(engine().await);
-    }
-    made.try_into().ok().expect("as many as made")
-}
-
-/// The settings of an engine that answers in no time.
-pub fn fast() -> EngineConfig {
-    EngineConfig {
-        speed: f64::INFINITY,
-        ..EngineConfig::default()
-    }
-}
-
-/// The settings of an engine that takes about 50 ms for each token.
-pub fn slow() -> EngineConfig {
-    EngineConfig {
-        speed: 0.3,
-        ..EngineConfig::default()
-    }
-}
-
-/// An engine of these settings.
-pub async fn engine_like(config: EngineConfig) -> EngineHandle {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    warmgate_loadtest::engine::serve(config, listener).unwrap()
 }
 
 /// An address where nobody listens; another process may take it any time.
