@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use warmgate_routing::block::ChainRoot;
