@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use pingora::connectors::http::Connector;
 use pingora::proxy::Session;
 use warmgate_routing::health::Failure;
@@ -123,18 +123,18 @@ fn added_headers(
     plan: &Plan<'_>,
     endpoint: Option<HeaderValue>,
     context: &Context,
-) -> HeaderMap<HeaderValue> {
-    let mut added = HeaderMap::with_capacity(3);
-    added.insert(headers::REQUEST_ID, context.request_id.clone());
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut added = Vec::with_capacity(3);
+    added.push((headers::REQUEST_ID, context.request_id.clone()));
     if let Some(endpoint) = endpoint {
-        added.insert(headers::ENDPOINT, endpoint);
+        added.push((headers::ENDPOINT, endpoint));
     }
     if let Some(explanation) = &plan.decision.explanation {
         let mut shown = explanation.clone();
         shown.rows.truncate(HEADER_ROWS_MAX);
         let json = serde_json::to_string(&shown).ok();
         if let Some(value) = json.and_then(|json| HeaderValue::from_str(&json).ok()) {
-            added.insert(headers::DECISION, value);
+            added.push((headers::DECISION, value));
         }
     }
     added

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use warmgate_routing::block::ChainRoot;
@@ -51,8 +51,10 @@ pub fn make<'a>(
     // A LoRA adapter is asked for by a model name of its own, so the name alone tells them apart.
     let root = ChainRoot::new(served, None, request.cache_salt.as_deref());
     let prompt = request.prompt_blocks(root, way.pool.router.block_size())?;
-    let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-    let session = SessionKey::from_headers(header).or(request.session_hint);
+    let hints = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let session = SessionKey::from_headers(hints).or(request.session_hint);
     let ask = Ask {
         model: served,
         prompt: &prompt,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderName, HeaderValue, Version};
 use pingora::connectors::http::Connector;
 use pingora::proxy::Session;
 use warmgate_routing::ledger::LoadGuard;
@@ -37,7 +37,7 @@ pub struct Relay<'a> {
     /// Its weight; moves at the first token, ends with the relay.
     pub guard: LoadGuard,
     /// Headers that this gateway adds.
-    pub added: HeaderMap<HeaderValue>,
+    pub added: Vec<(HeaderName, HeaderValue)>,
     /// In which shape to report that an engine broke off.
     pub shape: ErrorShape,
 }

@@ -1,5 +1,7 @@
 //! Token counts as engines report them, found without reading the text around them.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 use serde::Deserialize;
 use warmgate_routing::Tokens;
@@ -53,7 +55,11 @@ struct WireDetails {
 #[must_use]
 pub fn find_usage(json: &[u8]) -> Option<Usage> {
     const KEY: &[u8] = b"\"usage\"";
-    memmem::rfind_iter(json, KEY).find_map(|at| usage_value(&json[at + KEY.len()..]))
+    // Made once: looking for the key is part of every streamed token's way.
+    static FINDER: LazyLock<memmem::FinderRev<'static>> =
+        LazyLock::new(|| memmem::FinderRev::new(KEY));
+    let mut places = FINDER.rfind_iter(json);
+    places.find_map(|at| usage_value(&json[at + KEY.len()..]))
 }
 
 fn usage_value(after_key: &[u8]) -> Option<Usage> {

@@ -173,11 +173,8 @@ impl Scene {
             .expect("invariant: the body is valid");
         let prompt = self.blocks(&request);
         let headers = [("host", "gateway"), ("content-type", "application/json")];
-        let header = |wanted: &str| {
-            let found = headers.iter().find(|(name, _)| *name == wanted);
-            found.map(|(_, value)| value.as_bytes())
-        };
-        let session = SessionKey::from_headers(header).or(request.session_hint);
+        let headers = headers.map(|(name, value)| (name, value.as_bytes()));
+        let session = SessionKey::from_headers(headers).or(request.session_hint);
         let decision = self.pick(&prompt, session, rng);
         (decision, request.rewritten(None))
     }

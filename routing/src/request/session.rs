@@ -37,21 +37,22 @@ impl SessionKey {
         (!text.is_empty()).then(|| SessionKey(xxh3_64(text.as_bytes())))
     }
 
-    /// From a header, if it is one of [`SESSION_HEADERS`] (in any case) and not empty.
-    #[must_use]
-    pub fn from_header(name: &str, value: &[u8]) -> Option<SessionKey> {
-        let is_hint = SESSION_HEADERS
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(name));
-        let value = value.trim_ascii();
-        (is_hint && !value.is_empty()).then(|| SessionKey(xxh3_64(value)))
-    }
-
-    /// From a request's headers, asked for by name in order of precedence.
-    pub fn from_headers<'h>(get: impl Fn(&str) -> Option<&'h [u8]>) -> Option<SessionKey> {
-        SESSION_HEADERS
-            .iter()
-            .find_map(|name| SessionKey::from_header(name, get(name)?))
+    /// From a request's headers, names in lower case: one walk over what is there, as most
+    /// requests have few headers and none of these.
+    pub fn from_headers<'h>(
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Option<SessionKey> {
+        let mut best: Option<(usize, &[u8])> = None;
+        for (name, value) in headers {
+            let Some(place) = SESSION_HEADERS.iter().position(|known| *known == name) else {
+                continue;
+            };
+            let value = value.trim_ascii();
+            if !value.is_empty() && best.is_none_or(|(before, _)| place < before) {
+                best = Some((place, value));
+            }
+        }
+        best.map(|(_, value)| SessionKey(xxh3_64(value)))
     }
 }
 
@@ -63,14 +64,15 @@ mod tests {
     fn a_header_and_a_field_with_the_same_text_are_the_same_session() {
         let key = SessionKey::from_text("s-1");
         assert!(key.is_some());
-        assert_eq!(SessionKey::from_header("X-Session-Id", b" s-1 "), key);
+        let header: (&str, &[u8]) = ("x-session-id", b" s-1 ");
+        assert_eq!(SessionKey::from_headers([header]), key);
     }
 
     #[test]
     fn empty_and_foreign_headers_are_no_hint() {
         assert_eq!(SessionKey::from_text(""), None);
-        assert_eq!(SessionKey::from_header("x-session-id", b"  "), None);
-        assert_eq!(SessionKey::from_header("x-request-id", b"r-1"), None);
+        let headers: [(&str, &[u8]); 2] = [("x-session-id", b"  "), ("x-request-id", b"r-1")];
+        assert_eq!(SessionKey::from_headers(headers), None);
     }
 
     #[test]
@@ -80,12 +82,7 @@ mod tests {
             ("session_id", b"s"),
             ("x-session-id", b""),
         ];
-        let key = SessionKey::from_headers(|name| {
-            headers
-                .iter()
-                .find(|(known, _)| *known == name)
-                .map(|(_, value)| *value)
-        });
+        let key = SessionKey::from_headers(headers);
         assert_eq!(key, SessionKey::from_text("s"));
     }
 }
