@@ -13,7 +13,7 @@ MESSAGES = [
 ]
 PARAMETERS = {
     "type": "object",
-    "properties": {"city": {"type": "string", "maxLength": 8}, "days": {"type": "integer", "enum": [1, 2, 3]}},
+    "properties": {"city": {"type": "string", "enum": ["Bern", "Rome"]}, "days": {"type": "integer", "enum": [1, 2, 3]}},
     "required": ["city", "days"],
     "additionalProperties": False,
 }
@@ -28,15 +28,16 @@ class Case:
 
     name: str
     client: type
+    shows: str  # must stand in what the client made of the answer, else the case is hollow
     run: Callable[[openai.OpenAI | anthropic.Anthropic], object]
 
 
 CASES: list[Case] = []
 
 
-def case(client: type, name: str):
+def case(client: type, name: str, shows: str = ""):
     def add(run):
-        CASES.append(Case(name, client, run))
+        CASES.append(Case(name, client, shows, run))
         return run
 
     return add
@@ -60,79 +61,82 @@ def gathered(answer):
     return answer.to_dict()
 
 
-for with_tools, options in (
-    ("", {}),
-    (", unicode", {"messages": [{"role": "user", "content": "Zürich \u2192 東京 \U0001f680 \"quoted\"\n\ttab"}]}),
-    (", tool forced", {"tools": TOOLS, "tool_choice": FORCED, "max_tokens": 64}),
-    (", tool required", {"tools": TOOLS, "tool_choice": "required", "max_tokens": 64}),
-    (", tools offered", {"tools": TOOLS}),
-    (", tool result", {"tools": TOOLS, "messages": [
+for variant, shows, options in (
+    ("", "assistant", {}),
+    (", unicode", "assistant", {"messages": [{"role": "user", "content": "Zürich \u2192 東京 \U0001f680 \"quoted\"\n\ttab"}]}),
+    (", tool forced", '"name": "forecast"', {"tools": TOOLS, "tool_choice": FORCED, "max_tokens": 200}),
+    (", tool required", '"name": "forecast"', {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False,
+                                               "max_tokens": 200}),
+    (", tools offered", "assistant", {"tools": TOOLS}),
+    (", tool result", "assistant", {"tools": TOOLS, "messages": [
         *MESSAGES,
         {"role": "assistant", "content": "", "tool_calls": [
             {"id": "call-1", "type": "function", "function": {"name": "forecast", "arguments": "{}"}}]},
         {"role": "tool", "tool_call_id": "call-1", "content": "rain"},
     ]}),
-    (", n=2", {"n": 2, "temperature": 1, "seed": 7}),
-    (", logprobs", {"logprobs": True, "top_logprobs": 3}),
-    (", JSON schema", {"max_tokens": 64, "response_format": {
+    (", n=2", '"index": 1', {"n": 2, "temperature": 1, "seed": 7}),
+    (", logprobs", '"top_logprobs": [{', {"logprobs": True, "top_logprobs": 3}),
+    (", JSON schema", '"finish_reason": "stop"', {"max_tokens": 200, "response_format": {
         "type": "json_schema", "json_schema": {"name": "forecast", "schema": PARAMETERS, "strict": True}}}),
-    (", stop, user and unknown fields", {"stop": ["\n"], "user": "u-1", "extra_body": {"min_p": 0.1, "not_a_field": [1.0, 1e3]}}),
+    (", stop, user and unknown fields", "assistant", {"stop": ["\n"], "user": "u-1", "extra_body": {
+        "min_p": 0.1, "not_a_field": [1.0, 1e3]}}),
 ):
-    case(openai.OpenAI, f"chat{with_tools}")(lambda client, options=options: chat(client, **options))
-    case(openai.OpenAI, f"chat{with_tools}, stream")(lambda client, options=options: chat(client, stream=True, **options))
+    case(openai.OpenAI, f"chat{variant}", shows)(lambda client, options=options: chat(client, **options))
+    case(openai.OpenAI, f"chat{variant}, stream", shows)(
+        lambda client, options=options: chat(client, stream=True, **options))
 
 
-@case(openai.OpenAI, "chat, stream with usage")
+@case(openai.OpenAI, "chat, stream with usage", '"cached_tokens"')
 def _(client):
     return chat(client, stream=True, stream_options={"include_usage": True})
 
 
-@case(openai.OpenAI, "chat, stream with usage in every chunk")
+@case(openai.OpenAI, "chat, stream with usage in every chunk", '"cached_tokens"')
 def _(client):
     return chat(client, stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True})
 
 
-@case(openai.OpenAI, "chat, long prompt")
+@case(openai.OpenAI, "chat, long prompt", '"cached_tokens"')
 def _(client):
     return chat(client, messages=[{"role": "user", "content": "river bridge valley " * 600}])
 
 
-@case(openai.OpenAI, "completions, text")
+@case(openai.OpenAI, "completions, text", "text_completion")
 def _(client):
     return complete(client, "The line has")
 
 
-@case(openai.OpenAI, "completions, list of texts")
+@case(openai.OpenAI, "completions, list of texts", '"index": 1')
 def _(client):
     return complete(client, ["The line has", "The river has"])
 
 
-@case(openai.OpenAI, "completions, token ids")
+@case(openai.OpenAI, "completions, token ids", "text_completion")
 def _(client):
     return complete(client, [300, 301, 302])
 
 
-@case(openai.OpenAI, "completions, list of token ids")
+@case(openai.OpenAI, "completions, list of token ids", '"index": 1')
 def _(client):
     return complete(client, [[300, 301, 302], [400, 401]])
 
 
-@case(openai.OpenAI, "completions, stream with usage")
+@case(openai.OpenAI, "completions, stream with usage", '"cached_tokens"')
 def _(client):
     return complete(client, "The line has", stream=True, stream_options={"include_usage": True})
 
 
-@case(openai.OpenAI, "completions, echo and logprobs")
+@case(openai.OpenAI, "completions, echo and logprobs", '"token_logprobs": [')
 def _(client):
     return complete(client, "The line has", echo=True, logprobs=2)
 
 
-@case(openai.OpenAI, "responses")
+@case(openai.OpenAI, "responses", '"output_text"')
 def _(client):
     return gathered(client.responses.create(model=MODEL, input="Which stations?", max_output_tokens=16, temperature=0))
 
 
-@case(openai.OpenAI, "responses, stream")
+@case(openai.OpenAI, "responses, stream", 'response.completed"')
 def _(client):
     return gathered(client.responses.create(
         model=MODEL, input="Which stations?", instructions="Be short.", max_output_tokens=16, temperature=0, stream=True))
@@ -149,19 +153,20 @@ def message(client: anthropic.Anthropic, **options):
     return gathered(client.messages.create(**{**defaults, **options}, extra_body={"temperature": 0}))
 
 
-for with_tools, options in (
-    ("", {}),
-    (", content blocks", {"system": [{"type": "text", "text": "Be short."}], "messages": [
+for variant, shows, options in (
+    ("", '"text"', {}),
+    (", content blocks", '"text"', {"system": [{"type": "text", "text": "Be short."}], "messages": [
         {"role": "user", "content": [{"type": "text", "text": "Which"}, {"type": "text", "text": "stations?"}]}]}),
-    (", tool forced", {"tools": ANTHROPIC_TOOLS, "tool_choice": {"type": "tool", "name": "forecast"}, "max_tokens": 64}),
-    (", tools offered", {"tools": ANTHROPIC_TOOLS}),
+    (", tool forced", '"tool_use"', {
+        "tools": ANTHROPIC_TOOLS, "tool_choice": {"type": "tool", "name": "forecast"}, "max_tokens": 200}),
+    (", tools offered", '"text"', {"tools": ANTHROPIC_TOOLS}),
 ):
-    case(anthropic.Anthropic, f"messages{with_tools}")(lambda client, options=options: message(client, **options))
-    case(anthropic.Anthropic, f"messages{with_tools}, stream")(
+    case(anthropic.Anthropic, f"messages{variant}", shows)(lambda client, options=options: message(client, **options))
+    case(anthropic.Anthropic, f"messages{variant}, stream", shows)(
         lambda client, options=options: message(client, stream=True, **options))
 
 
-@case(anthropic.Anthropic, "messages, count tokens")
+@case(anthropic.Anthropic, "messages, count tokens", '"input_tokens"')
 def _(client):
     return gathered(client.messages.count_tokens(model=MODEL, messages=MESSAGES[1:]))
 

@@ -12,6 +12,8 @@ request  the body that the engine got is the one that the client sent, byte for 
 direct   what came through the gateway is what came directly, but for what the engine makes anew
          for each request (times, random ids), and the client made equal objects of it
 
+A case is hollow, and fails, where the answer lacks what it is there for (a tool call, say).
+
 An engine may cut one stream into events otherwise than the last time (it merges tokens when it is
 busy): a case whose direct comparison fails is tried again, and the tries are shown.
 
@@ -38,6 +40,7 @@ TRIES = 20
 NOT_THE_SAME = 3
 READY_S = 60
 OWN = "own: "
+SHOWN = 170  # characters of an answer
 
 
 @dataclass
@@ -71,8 +74,7 @@ class Verdict:
     """What was the same, and after how many tries."""
 
     case: Case
-    status: int
-    body_bytes: int
+    shows: bool
     wire: bool
     request: bool
     direct: bool
@@ -81,7 +83,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        return self.wire and self.request and self.direct
+        return self.shows and self.wire and self.request and self.direct
 
 
 def judge(case: Case, number: int, engine: str, gateway: str, tap: Tap) -> Verdict:
@@ -94,15 +96,14 @@ def judge(case: Case, number: int, engine: str, gateway: str, tap: Tap) -> Verdi
         crossed = tap.last(request_id)
         verdict = Verdict(
             case,
-            through.message.status,
-            len(through.message.body),
+            shows=case.shows in through.parsed,
             wire=crossed is not None and crossed.message() == through.message,
             request=crossed is not None and crossed.request_body() == through.request_body,
             direct=direct.message.comparable() == through.message.comparable() and direct.parsed == through.parsed,
             tries=attempt,
             legs=(direct, through),
         )
-        if verdict.holds or not (verdict.wire and verdict.request):
+        if verdict.direct or not (verdict.wire and verdict.request):
             break
     return verdict
 
@@ -124,9 +125,11 @@ def wait_until_ready(gateway: str) -> None:
 def show(verdict: Verdict) -> None:
     word = lambda same: "same" if same else "DIFFERS"
     tries = f" ({verdict.tries} tries)" if verdict.tries > 1 else ""
+    hollow = "" if verdict.shows else f" HOLLOW: no {verdict.case.shows} in it"
+    answer = verdict.legs[1].message
     print(
-        f"  {verdict.case.client.__name__:9}  {verdict.case.name:44}  {verdict.status}  {verdict.body_bytes:6}"
-        f"  {word(verdict.wire):7}  {word(verdict.request):7}  {word(verdict.direct)}{tries}"
+        f"  {verdict.case.client.__name__:9}  {verdict.case.name:45}  {answer.status}  {len(answer.body):6}"
+        f"  {word(verdict.wire):7}  {word(verdict.request):7}  {word(verdict.direct)}{tries}{hollow}"
     )
 
 
@@ -134,7 +137,8 @@ def show_own(verdict: Verdict) -> None:
     direct, through = verdict.legs
     print(f"  {verdict.case.client.__name__}, {verdict.case.name.removeprefix(OWN)}")
     for who, leg in (("engine", direct), ("gateway", through)):
-        print(f"    {who:7}  {leg.message.status}  {leg.message.body.decode()}")
+        body = leg.message.body.decode()
+        print(f"    {who:7}  {leg.message.status}  {body[:SHOWN]}{'...' if len(body) > SHOWN else ''}")
 
 
 def keep(folder: str, number: int, verdict: Verdict) -> None:
@@ -158,7 +162,7 @@ def main() -> None:
     wait_until_ready(options.gateway)
 
     failed, own = 0, []
-    print("  client     case                                        status  bytes  wire     request  direct")
+    print("  client     case                                         status  bytes  wire     request  direct")
     for number, case in enumerate(CASES):
         verdict = judge(case, number, f"http://{options.engine}", options.gateway, tap)
         if case.name.startswith(OWN):

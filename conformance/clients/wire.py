@@ -4,12 +4,14 @@ import re
 import select
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 
 import h11
 import httpx2
 
 CHUNK_BYTES = 65536
+REST_S = 5  # for the rest of a request that was answered early
 # Per connection or per second; every other header must cross, save `x-` ones.
 OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "date"}
 # What the engine makes anew for each request, although it is given the same request id.
@@ -86,10 +88,19 @@ class Exchange:
     up: bytearray = field(default_factory=bytearray)
     down: bytearray = field(default_factory=bytearray)
 
-    def request_body(self) -> bytes:
+    def request(self) -> tuple[bytes, bool]:
+        """The body so far, and whether it is whole."""
         reader = h11.Connection(h11.SERVER)
         reader.receive_data(bytes(self.up))
-        return read(reader)[1]
+        _, body = read(reader)
+        return body, reader.their_state is h11.DONE
+
+    def request_body(self) -> bytes:
+        """An engine may answer before it was sent everything: waits for the rest."""
+        deadline = time.monotonic() + REST_S
+        while not self.request()[1] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.request()[0]
 
     def message(self) -> Message:
         reader = h11.Connection(h11.CLIENT)
@@ -133,7 +144,7 @@ class Tap:
             threading.Thread(target=self.pass_on, args=(gateway,), daemon=True).start()
 
     def pass_on(self, gateway: socket.socket) -> None:
-        """A request begins where the gateway sends after the engine has: nobody pipelines."""
+        """A request begins where the gateway sends after the last one was answered: nobody pipelines."""
         with gateway, socket.create_connection(self.engine) as engine:
             exchange = None
             while True:
@@ -145,7 +156,7 @@ class Tap:
                         exchange.down += piece
                         gateway.sendall(piece)
                         continue
-                    if exchange is None or exchange.down:
+                    if exchange is None or (exchange.down and exchange.request()[1]):
                         exchange = Exchange()
                         self.exchanges.append(exchange)
                     exchange.up += piece

@@ -11,6 +11,7 @@ export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRAC
 export VLLM_CPU_KVCACHE_SPACE=1              # GiB
 export OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind   # two servers share a small machine
 export TORCHDYNAMO_DISABLE=1                 # else the first request for logprobs compiles for half a minute
+export VLLM_ENFORCE_STRICT_TOOL_CALLING=0    # forced calls by JSON schema: a random model ends no other kind
 
 # Prefix cache: 4096 blocks of 32 tokens (the smallest that CPU attention takes) = 131,072 tokens.
 # `vllm serve` does not start: the distribution is called vllm-cpu, and it looks for `vllm`.
