@@ -97,6 +97,7 @@ async fn relay(
         guard,
         added,
         shape,
+        client_timeout: context.live.forward.idle_timeout,
     };
     let outcome = relay.run(session, &mut passage).await;
 

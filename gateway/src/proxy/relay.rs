@@ -1,6 +1,6 @@
 //! An endpoint's answer on its way to the client: never held back, merged where it is already there.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures::FutureExt;
@@ -40,6 +40,8 @@ pub struct Relay<'a> {
     pub added: Vec<(HeaderName, HeaderValue)>,
     /// In which shape to report that an engine broke off.
     pub shape: ErrorShape,
+    /// Longest wait for a client that does not read; none: for ever.
+    pub client_timeout: Option<Duration>,
 }
 
 impl Relay<'_> {
@@ -59,6 +61,7 @@ impl Relay<'_> {
             .map_or(&b""[..], HeaderValue::as_bytes);
         let mut listener = Listener::new(content_type);
         let downstream = session.as_downstream_mut();
+        downstream.set_write_timeout(self.client_timeout);
         if is_http10 {
             // Without chunks the end of the connection is the end of the answer.
             downstream.set_keepalive(None);
@@ -93,28 +96,22 @@ impl Relay<'_> {
                 chunk = self.answer.next() => chunk,
                 _ = downstream.read_body_or_idle(true) => return Err(Stop::ClientGone),
             };
-            let is_end = match chunk {
-                Ok(Some(first)) => {
-                    let (bytes, after) = self.coalesce(first);
-                    listener.feed(&bytes);
-                    if passage.first_token_at.is_none() && listener.has_begun() {
-                        passage.first_token_at = Some(Instant::now());
-                        self.guard.note_first_token();
-                    }
-                    write(session, bytes, matches!(after, After::End)).await?;
-                    match after {
-                        After::More => continue,
-                        After::End => return Ok(()),
-                        After::Broken => None,
-                    }
-                }
-                Ok(None) => Some(()),
-                Err(_) => None,
+            let (bytes, after) = match chunk {
+                Ok(Some(first)) => self.coalesce(first),
+                Ok(None) => (Bytes::new(), After::End),
+                Err(_) => (Bytes::new(), After::Broken),
             };
-            return match is_end {
-                Some(()) => write(session, Bytes::new(), true).await,
-                None => self.break_off(session, listener).await,
-            };
+            listener.feed(&bytes);
+            if passage.first_token_at.is_none() && listener.has_begun() {
+                passage.first_token_at = Some(Instant::now());
+                self.guard.note_first_token();
+            }
+            write(session, bytes, matches!(after, After::End)).await?;
+            match after {
+                After::More => {}
+                After::End => return Ok(()),
+                After::Broken => return self.break_off(session, listener).await,
+            }
         }
     }
 
