@@ -12,7 +12,10 @@ use serde::Serialize;
 use crate::units::Tokens;
 
 /// Our own requests on one endpoint, and an estimate of everybody else's.
+///
+/// On a cache line of its own: every decision reads many of these, and every request writes one.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub struct EndpointLoad {
     inflight: AtomicU32,
     decoding: AtomicU32,
