@@ -16,6 +16,7 @@ use crate::error::GatewayError;
 use crate::proxy::context::Context;
 use crate::proxy::live::PoolHandle;
 use crate::proxy::{forward, plan};
+use crate::telemetry::metrics::RetryReason;
 
 /// Chooses an endpoint and counts the request there.
 ///
@@ -40,10 +41,14 @@ pub fn choose(context: &mut Context) -> Result<Box<HttpPeer>, GatewayError> {
 /// No connection could be made. Returns whether to try another endpoint.
 pub fn note_unreachable(context: &mut Context) -> bool {
     context.passing = None;
+    let is_tried_again = (context.attempts as usize) <= context.live.forward.retries;
     if let (Some(pool), Some(endpoint)) = (&context.pool, &context.endpoint) {
         pool.note_failure(endpoint, Failure::Connect);
+        if is_tried_again {
+            pool.metrics.retried(RetryReason::Connect);
+        }
     }
-    (context.attempts as usize) <= context.live.forward.retries
+    is_tried_again
 }
 
 fn least_loaded(pool: &PoolHandle) -> Option<Arc<Endpoint>> {

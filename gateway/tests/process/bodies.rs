@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::engines::engine;
-use crate::gateway_process::{GatewayProcess, Start};
+use crate::gateway_process::{GatewayProcess, Page, Start};
 use crate::http_client::{self, Answer, post};
 
 const MIB: usize = 1 << 20;
@@ -24,7 +24,10 @@ const CHUNK_BYTES: usize = 100_000;
 enum Framing {
     Length,
     Chunks,
+    Http2,
 }
+
+const FRAMINGS: [Framing; 3] = [Framing::Length, Framing::Chunks, Framing::Http2];
 
 async fn send(gateway: &GatewayProcess, path: &str, body: &Bytes, framing: Framing) -> Answer {
     let answer = match framing {
@@ -38,6 +41,10 @@ async fn send(gateway: &GatewayProcess, path: &str, body: &Bytes, framing: Frami
                 futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
             let request = Request::post(path).body(StreamBody::new(frames)).unwrap();
             http_client::send(gateway.listen, request).await
+        }
+        Framing::Http2 => {
+            let request = post(&format!("http://gateway{path}"), &[], body.clone());
+            http_client::send_http2(gateway.listen, request).await
         }
     };
     answer.unwrap_or_else(|error| panic!("{path} {framing:?} {}: {error}", body.len()))
@@ -74,7 +81,7 @@ async fn a_long_prompt_arrives_intact() {
     .await;
     let gateway = Start::in_front_of([&engine]).run().await;
     let body = body_of(6 * MIB);
-    for framing in [Framing::Length, Framing::Chunks] {
+    for framing in FRAMINGS {
         let answer = send(&gateway, "/v1/completions", &body, framing).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let received = engine.last_request().unwrap();
@@ -88,7 +95,7 @@ async fn a_long_prompt_arrives_intact() {
 async fn the_limit_is_allowed_and_one_byte_more_is_not() {
     let engine = engine().await;
     let gateway = Start::in_front_of([&engine]).run().await;
-    for framing in [Framing::Length, Framing::Chunks] {
+    for framing in FRAMINGS {
         // The engine finds it too long for the model; the gateway does not.
         let answer = send(&gateway, "/v1/completions", &body_of(LIMIT_BYTES), framing).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
@@ -112,9 +119,9 @@ async fn the_limit_is_allowed_and_one_byte_more_is_not() {
         assert_eq!(error["error"]["type"], "request_too_large");
         assert_eq!(error["request_id"], answer.header("x-request-id"));
     }
-    let page = gateway.metrics().await;
     let code = [("code", "body_too_large"), ("fault", "client")];
-    assert_eq!(page.sum("warmgate_request_errors_total", &code), 4.0);
+    let all = |page: &Page| page.sum("warmgate_request_errors_total", &code) == 6.0;
+    gateway.until_metrics(all).await;
     gateway.assert_settled().await;
 }
 
@@ -126,7 +133,7 @@ async fn the_limit_is_the_configured_one() {
         engine.url()
     );
     let gateway = Start::with_config(&config).run().await;
-    for framing in [Framing::Length, Framing::Chunks] {
+    for framing in FRAMINGS {
         for (length, status) in [(2000, 200), (2001, 413)] {
             let answer = send(&gateway, "/v1/completions", &body_of(length), framing).await;
             assert_eq!(
@@ -163,7 +170,7 @@ async fn what_is_no_request_is_refused_in_the_shape_of_its_api() {
     let bodies = ["", "{", "[]", "nonsense", r#"{"model":"sim","messages":"#];
     for body in bodies {
         let body = Bytes::from(body);
-        for framing in [Framing::Length, Framing::Chunks] {
+        for framing in FRAMINGS {
             let answer = send(&gateway, "/v1/chat/completions", &body, framing).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body:?}");
             let error = &answer.json()["error"];

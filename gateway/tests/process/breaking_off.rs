@@ -148,7 +148,7 @@ async fn a_header_without_a_body_is_no_beginning() {
         statuses.sort();
         match then {
             // Another one computes it, as nothing was passed on.
-            Then::Close => assert_eq!(statuses, [StatusCode::OK; 2]),
+            Then::Close | Then::CloseOnUnread => assert_eq!(statuses, [StatusCode::OK; 2]),
             // This one may still be computing.
             Then::Wait => assert_eq!(statuses, [StatusCode::OK, StatusCode::GATEWAY_TIMEOUT]),
         }
@@ -200,5 +200,24 @@ async fn an_engine_that_falls_silent_in_its_answer_is_given_up() {
         "{}",
         answer.text()
     );
+    gateway.assert_settled().await;
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_body_was_read_is_heard() {
+    let refusal =
+        "HTTP/1.1 401 Unauthorized\r\ncontent-length: 9\r\nconnection: close\r\n\r\nwho's you";
+    let address = broken_engine::serve(refusal, Then::CloseOnUnread).await;
+    let gateway = Start::taking_turns(&[format!("http://{address}")], "")
+        .without_awaiting_endpoints()
+        .run()
+        .await;
+    let long = chat(&"long ".repeat(1 << 20), 1, false);
+    let answer = http_client::send(gateway.listen, long).await.unwrap();
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text());
+    assert_eq!(answer.text(), "who's you");
+    let page = gateway.metrics().await;
+    let broken = [("cause", "broken")];
+    assert_eq!(page.sum("warmgate_endpoint_failures_total", &broken), 0.0);
     gateway.assert_settled().await;
 }

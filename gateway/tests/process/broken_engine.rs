@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What follows the bytes.
+/// When it answers, and what follows.
 #[derive(Clone, Copy, Debug)]
 pub enum Then {
     /// The connection is closed.
     Close,
+    /// Likewise, but the body has not been read.
+    CloseOnUnread,
     /// Nothing, for as long as the other side stays.
     Wait,
 }
@@ -33,6 +35,10 @@ async fn answer_one(mut stream: TcpStream, answer: Arc<str>, then: Then) {
     let mut received = Vec::new();
     // Short requests: header and body are there when the body's last brace is.
     while !received.ends_with(b"}") {
+        let has_header = received.windows(4).any(|bytes| bytes == b"\r\n\r\n");
+        if matches!(then, Then::CloseOnUnread) && received.starts_with(b"POST") && has_header {
+            break;
+        }
         if received.starts_with(b"GET") && received.ends_with(b"\r\n\r\n") {
             // Errors of a client that has left are its own.
             let _ = stream

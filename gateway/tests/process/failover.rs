@@ -84,18 +84,18 @@ async fn an_engine_that_is_gone_is_passed_over_and_comes_back_on_its_port() {
     }
     going.shutdown().await;
     for _ in 0..ROUND {
+        let passed = http_client::get(gateway.listen, "/version").await.unwrap();
+        assert_eq!(passed.status, StatusCode::OK, "{}", passed.text());
         let answer = ask(gateway.listen).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         assert_eq!(answer.endpoint(), staying.addr().to_string());
     }
     let page = gateway.metrics().await;
-    let connect = [("reason", "connect")];
-    assert!(
-        page.sum("warmgate_retries_total", &connect) >= 1.0,
-        "{page}"
-    );
+    let connect = [("cause", "connect")];
+    let failures = page.sum("warmgate_endpoint_failures_total", &connect);
+    assert!(failures >= 1.0, "{page}");
     assert!(page.sum("warmgate_ejections_total", &[]) >= 1.0);
-    assert_eq!(health(&gateway, &address.to_string()).await, "ejected");
+    assert_ne!(health(&gateway, &address.to_string()).await, "healthy");
 
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     let returned = serve(fast(), listener).unwrap();
@@ -190,14 +190,17 @@ async fn an_error_that_another_engine_would_make_too_is_not_tried_again() {
 
 #[tokio::test]
 async fn nobody_there_at_all_is_said_in_the_shape_of_the_api() {
-    let nowhere = format!("http://{}", free_address());
-    let gateway = Start::taking_turns(&[nowhere], "")
+    let nowhere = || format!("http://{}", free_address());
+    let gateway = Start::taking_turns(&[nowhere(), nowhere()], "")
         .without_awaiting_endpoints()
         .run()
         .await;
     let answer = ask(gateway.listen).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert_eq!(answer.json()["error"]["code"], "endpoint_unreachable");
+    let connect = [("reason", "connect")];
+    let page = gateway.metrics().await;
+    assert_eq!(page.sum("warmgate_retries_total", &connect), 1.0, "{page}");
     let request = post("/v1/messages", &[], chat_body("hello", 1, false));
     let answer = http_client::send(gateway.listen, request).await.unwrap();
     assert_eq!(answer.json()["error"]["type"], "api_error");

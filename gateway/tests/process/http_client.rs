@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
@@ -152,6 +152,18 @@ where
     }));
     let response = sender.send_request(request).await;
     opened(response, driven)
+}
+
+/// Sends a request over HTTP/2 by prior knowledge and reads the whole answer.
+pub async fn send_http2(to: SocketAddr, mut request: Request<Full<Bytes>>) -> io::Result<Answer> {
+    *request.version_mut() = Version::HTTP_2;
+    let exchange = async {
+        let stream = TcpStream::connect(to).await?;
+        Ok(open_http2(stream, request).await?.finish().await)
+    };
+    tokio::time::timeout(EXCHANGE_TIMEOUT, exchange)
+        .await
+        .expect("an exchange ends in time")
 }
 
 fn opened(

@@ -5,14 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::{StatusCode, Version};
+use http_body_util::BodyExt;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::engines::engine;
+use crate::engines::{engine, engine_like, slow};
 use crate::gateway_process::{Start, free_address};
 use crate::http_client::{self, chat, chat_body};
 
@@ -104,15 +108,11 @@ async fn http_2_without_tls() {
     let engine = engine().await;
     let gateway = Start::in_front_of([&engine]).run().await;
     for is_stream in [false, true] {
-        let stream = TcpStream::connect(gateway.listen).await.unwrap();
         let mut request = chat("hello", 3, is_stream);
         *request.uri_mut() = "http://gateway/v1/chat/completions".parse().unwrap();
-        *request.version_mut() = Version::HTTP_2;
-        let answer = http_client::open_http2(stream, request)
+        let answer = http_client::send_http2(gateway.listen, request)
             .await
-            .unwrap()
-            .finish()
-            .await;
+            .unwrap();
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         assert!(answer.is_complete);
         assert!(!answer.headers.contains_key("transfer-encoding"));
@@ -120,6 +120,43 @@ async fn http_2_without_tls() {
         assert_eq!(answer.endpoint(), engine.addr().to_string());
     }
     gateway.assert_settled().await;
+}
+
+#[tokio::test]
+async fn http_2_streams_of_one_connection_do_not_disturb_each_other() {
+    const STREAMS: usize = 40;
+    let engine = engine_like(slow()).await;
+    let gateway = Start::in_front_of([&engine]).run().await;
+    let stream = TcpStream::connect(gateway.listen).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut clients = JoinSet::new();
+    for number in 0..STREAMS {
+        let mut sender = sender.clone();
+        clients.spawn(async move {
+            let mut request = chat(&format!("stream {number}"), 8, true);
+            *request.uri_mut() = "http://gateway/v1/chat/completions".parse().unwrap();
+            *request.version_mut() = Version::HTTP_2;
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            let mut body = response.into_body();
+            if number % 2 == 0 {
+                // Every other one is reset in the middle.
+                body.frame().await.unwrap().unwrap();
+                return;
+            }
+            let all = body.collect().await.unwrap().to_bytes();
+            assert!(all.ends_with(b"data: [DONE]\n\n"));
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    gateway.assert_settled().await;
+    let all_ended = engine.wait_until(|state| state.open == 0).await;
+    assert_eq!(all_ended.finished_total, STREAMS as u64 / 2);
 }
 
 async fn connect_tls(to: std::net::SocketAddr, folder: &Path, alpn: &[u8]) -> TlsStream<TcpStream> {
