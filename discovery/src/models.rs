@@ -1,6 +1,7 @@
 //! Reads what `/v1/models` answers, in the shapes of vLLM, SGLang, TGI and llama.cpp.
 
 use serde::Deserialize;
+use warmgate_routing::Tokens;
 use warmgate_routing::report::ServedModel;
 
 /// Most bytes of a list of models; an entry of vLLM takes about 600.
@@ -20,6 +21,9 @@ struct RawModel {
     id: String,
     #[serde(default)]
     parent: Option<String>,
+    /// vLLM, SGLang.
+    #[serde(default)]
+    max_model_len: Option<u64>,
     /// llama.cpp: further names of the same model.
     #[serde(default)]
     aliases: Vec<String>,
@@ -49,6 +53,7 @@ pub fn read_models(body: &[u8]) -> Result<ModelList, ModelsError> {
     for RawModel {
         id,
         parent,
+        max_model_len,
         aliases,
     } in raw.data
     {
@@ -56,6 +61,7 @@ pub fn read_models(body: &[u8]) -> Result<ModelList, ModelsError> {
         models.extend(names.map(|name| ServedModel {
             name,
             parent: parent.clone(),
+            max_model_len: max_model_len.map(Tokens),
         }));
     }
     models.sort();

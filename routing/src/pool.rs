@@ -64,12 +64,13 @@ impl Pool {
 
     /// The endpoints that may serve `model`, sorted by id: those that list it and those that have
     /// not listed anything. None where every endpoint has listed its models and none has this one.
+    /// An empty name is that of whichever model an endpoint has.
     #[must_use]
     pub fn serving(&self, model: &str) -> Option<Cow<'_, [Arc<Endpoint>]>> {
         if let Some(serving) = self.by_model.get(model) {
             return Some(Cow::Borrowed(serving));
         }
-        if self.by_model.is_empty() {
+        if self.by_model.is_empty() || model.is_empty() {
             return Some(Cow::Borrowed(&self.all));
         }
         let silent: Vec<_> = self
@@ -274,6 +275,7 @@ mod tests {
             let models = names.iter().map(|name| ServedModel {
                 name: (*name).into(),
                 parent: None,
+                max_model_len: None,
             });
             Observed {
                 models: Some(models.collect()),
@@ -303,6 +305,7 @@ mod tests {
         let pool = registry.snapshot();
         assert_eq!(pool.serving("lora").map(|serving| serving.len()), Some(1));
         assert!(pool.serving("other").is_none());
+        assert_eq!(pool.serving("").map(|all| all.len()), Some(2), "no name");
         assert_eq!(pool.models().collect::<Vec<_>>(), ["lora", "m"]);
     }
 }

@@ -51,4 +51,6 @@ pub struct ServedModel {
     pub name: String,
     /// The base model, where this is a LoRA adapter.
     pub parent: Option<String>,
+    /// Longest prompt and answer together, where the engine says.
+    pub max_model_len: Option<Tokens>,
 }

@@ -99,6 +99,7 @@ fn models(names: &[&str]) -> Vec<ServedModel> {
     let model = |name: &&str| ServedModel {
         name: (*name).to_owned(),
         parent: None,
+        max_model_len: None,
     };
     names.iter().map(model).collect()
 }

@@ -132,6 +132,7 @@ async fn shows_what_is_known_of_each_endpoint() {
     let model = ServedModel {
         name: "llama".to_owned(),
         parent: None,
+        max_model_len: None,
     };
     router.observe_models(&key("a:1"), vec![model]);
     let report = EngineReport {

@@ -64,13 +64,16 @@ impl Live {
     /// # Errors
     /// Where no route takes the name.
     pub fn way(&self, model: &str) -> Result<Way<'_>, GatewayError> {
-        let target = self
-            .routes
-            .target(model)
-            .ok_or_else(|| GatewayError::NoSuchModel {
+        let no_route = || match model {
+            "" => GatewayError::BadRequest {
+                reason: format!("name a model; use one of: {}", self.models().join(", ")),
+            },
+            model => GatewayError::NoSuchModel {
                 model: model.to_owned(),
                 known: self.models(),
-            })?;
+            },
+        };
+        let target = self.routes.target(model).ok_or_else(no_route)?;
         let pool = self
             .pool(&target.pool)
             .ok_or_else(|| GatewayError::Internal {

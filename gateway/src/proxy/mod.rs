@@ -95,7 +95,6 @@ impl ProxyHttp for Gateway {
         session.as_downstream_mut().set_pipelining_enabled(true);
         let request = session.req_header();
         context.request_id = request_id::honoured_or_made(&request.headers);
-        let is_models = request.method == Method::GET && request.uri.path() == "/v1/models";
         let is_post = request.method == Method::POST;
         context.api = Api::from_path(request.uri.path()).filter(|_| is_post);
         if self.is_draining.load(Ordering::Acquire) {
@@ -103,9 +102,12 @@ impl ProxyHttp for Gateway {
             answer::error(session, context, GatewayError::ShuttingDown).await?;
             return Ok(true);
         }
-        if is_models {
-            let list = models::list(&context.live);
-            answer::json(session, context, &list).await?;
+        let request = session.req_header();
+        if let Some(models) = models::answer(&context.live, &request.method, request.uri.path()) {
+            match models {
+                Ok(document) => answer::json(session, context, &document).await?,
+                Err(error) => answer::error(session, context, error).await?,
+            }
             return Ok(true);
         }
         let Some(api) = context.api else {

@@ -76,6 +76,12 @@ impl Relay<'_> {
                 self.answer.release(self.connector).await;
                 Ok(())
             }
+            // Some clients hang up at the last event and do not wait for the end of the body.
+            Err(Stop::ClientGone) if passage.heard.is_done => {
+                session.as_downstream_mut().set_keepalive(None);
+                self.answer.abort().await;
+                Ok(())
+            }
             Err(stop) => {
                 self.answer.abort().await;
                 Err(stop)

@@ -12,6 +12,14 @@ use crate::error::ErrorShape;
 pub use sse::{LINE_BYTES_MAX, SseLines};
 pub use usage::{USAGE_TAIL_BYTES, Usage, find_usage};
 
+/// Events after which nothing comes: of Anthropic's messages and of OpenAI's responses.
+const LAST_EVENTS: [&[u8]; 4] = [
+    b"message_stop",
+    b"response.completed",
+    b"response.incomplete",
+    b"response.failed",
+];
+
 /// What has been heard of one answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
@@ -19,6 +27,8 @@ pub struct Heard {
     pub has_begun: bool,
     /// Events with data, the closing one aside: about the number of tokens of a streamed answer.
     pub events: u64,
+    /// The last event of a stream has passed: a client that leaves now has all.
+    pub is_done: bool,
     /// The engine reported an error although it had begun with a good status.
     pub has_failed: bool,
     /// The engine's own counts, where it reported them.
@@ -117,11 +127,16 @@ pub fn broken_event(shape: ErrorShape) -> Bytes {
 fn note_line(heard: &mut Heard, line: &[u8]) {
     let Some(data) = line.strip_prefix(b"data:") else {
         // Comments keep the connection open; event names come with a data line of their own.
-        heard.has_failed |= line == b"event: error" || line == b"event:error";
+        if let Some(event) = line.strip_prefix(b"event:") {
+            let event = event.trim_ascii_start();
+            heard.has_failed |= event == b"error";
+            heard.is_done |= LAST_EVENTS.contains(&event);
+        }
         return;
     };
     let data = data.trim_ascii_start();
     if data == b"[DONE]" {
+        heard.is_done = true;
         return;
     }
     heard.has_begun = true;
@@ -170,7 +185,7 @@ mod tests {
     #[test]
     fn a_stream_tells_its_tokens_and_usage_and_does_not_fall_for_text() {
         let heard = hear("text/event-stream; charset=utf-8", &[CHAT.as_bytes()]);
-        assert!(heard.has_begun && !heard.has_failed);
+        assert!(heard.has_begun && heard.is_done && !heard.has_failed);
         assert_eq!(heard.events, 3);
         assert_eq!(heard.usage.prompt, Some(Tokens(20)));
         assert_eq!(heard.usage.completion, Some(Tokens(2)));
@@ -207,6 +222,8 @@ mod tests {
         );
         assert_eq!(heard.usage.prompt, Some(Tokens(9)));
         assert_eq!(heard.usage.completion, Some(Tokens(7)));
+        assert!(!heard.is_done);
+        assert!(hear("text/event-stream", &[b"event: message_stop\ndata: {}\n\n"]).is_done);
         assert_eq!(heard.usage.cached, Some(Tokens(4)));
     }
 

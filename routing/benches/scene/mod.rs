@@ -194,6 +194,7 @@ fn join(router: &Router, endpoints: usize, now: Instant, rng: &mut SmallRng) {
         let model = ServedModel {
             name: MODEL.to_owned(),
             parent: None,
+            max_model_len: None,
         };
         router.observe_models(&endpoint.spec.key, vec![model]);
         let report = EngineReport {

@@ -225,6 +225,7 @@ fn a_name_that_nobody_serves_gets_no_series() {
     let model = ServedModel {
         name: "m".to_owned(),
         parent: None,
+        max_model_len: None,
     };
     pools[0].1.observe_models(&key("a:1"), vec![model]);
     let pool = metrics.pool("main");
