@@ -23,6 +23,8 @@ pub struct EndpointLoad {
     prompt_tokens: AtomicU64,
     foreign_running: AtomicU32,
     foreign_waiting: AtomicU32,
+    last_running: AtomicU32,
+    last_waiting: AtomicU32,
 }
 
 /// The load of one endpoint at one moment.
@@ -76,8 +78,13 @@ impl EndpointLoad {
         }
     }
 
-    /// Sets what the engine has beyond our own requests, as worked out from its gauges.
+    /// What the engine has beyond our own requests, as worked out from one reading of its gauges.
+    /// Only what two readings in a row have counts: a page lags behind our own ledger, so requests
+    /// of ours that have just ended look like somebody else's for one reading.
     pub fn note_foreign(&self, running: u32, waiting: u32) {
+        let last_running = self.last_running.swap(running, Ordering::Relaxed);
+        let last_waiting = self.last_waiting.swap(waiting, Ordering::Relaxed);
+        let (running, waiting) = (running.min(last_running), waiting.min(last_waiting));
         self.foreign_running.store(running, Ordering::Relaxed);
         self.foreign_waiting.store(waiting, Ordering::Relaxed);
     }
@@ -173,6 +180,17 @@ mod tests {
         );
         drop(guard);
         assert_eq!(load.now(), Load::default());
+    }
+
+    #[test]
+    fn others_count_once_two_readings_agree_and_no_longer_than_the_next() {
+        let load = EndpointLoad::default();
+        let readings = [(9, 2), (3, 4), (5, 0), (0, 0), (7, 7)];
+        let counted = readings.map(|(running, waiting)| {
+            load.note_foreign(running, waiting);
+            (load.now().foreign_running, load.now().foreign_waiting)
+        });
+        assert_eq!(counted, [(0, 0), (3, 2), (3, 0), (0, 0), (0, 0)]);
     }
 
     #[test]

@@ -315,6 +315,7 @@ mod reports {
                 waiting,
                 ..report()
             };
+            router.observe(&key("a"), says.clone(), now());
             router.observe(&key("a"), says, now());
             let load = endpoint(&router, "a").load.now();
             (load.foreign_running, load.foreign_waiting)
@@ -332,6 +333,7 @@ mod reports {
             running: Some(10),
             ..report()
         };
+        router.observe(&key("a"), says.clone(), seen);
         router.observe(&key("a"), says, seen);
         assert!(router.expire_reports(seen + REPORT_STALE_AFTER).is_empty());
         assert_eq!(endpoint(&router, "a").load.now().foreign_running, 7);
