@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use warmgate_loadtest::engine::EngineConfig;
 
-use crate::engines::{engine_like, slow};
-use crate::gateway_process::{GatewayProcess, Start};
+use crate::engines::{engine_like, fast, slow};
+use crate::gateway_process::{GatewayProcess, Page, Start};
 use crate::http_client::{self, chat, chat_body};
 
 const ABORTS: usize = 1_000;
@@ -160,7 +160,7 @@ async fn an_engine_that_has_not_begun_is_told_at_once() {
     engine.wait_until(|state| state.open == 0).await;
     gateway.assert_settled().await;
     let phase = [("phase", "before_first_byte")];
-    let is_counted = |page: &crate::gateway_process::Page| {
+    let is_counted = |page: &Page| {
         page.sum("warmgate_client_aborts_total", &phase) == 1.0
             && page.sum("warmgate_requests_total", &[("status", "499")]) == 1.0
     };
@@ -197,4 +197,28 @@ async fn a_client_that_leaves_a_passed_through_request_is_not_counted_on() {
     }
     gateway.assert_settled().await;
     assert_a_further_request_is_answered(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_given_up() {
+    let engine = engine_like(fast()).await;
+    let gateway = Start::taking_turns(&[engine.url()], "forward: {idle_timeout_s: 1}")
+        .run()
+        .await;
+    // Far more than the buffers of all sockets on the way hold.
+    let body = chat_body("hello", 200_000, true);
+    let length = body.len();
+    let request = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    let mut stream = TcpStream::connect(gateway.listen).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut begun = [0; 1_000];
+    stream.read_exact(&mut begun).await.unwrap();
+    let gone =
+        |page: &Page| page.sum("warmgate_client_aborts_total", &[("phase", "streaming")]) == 1.0;
+    gateway.until_metrics(gone).await;
+    engine.wait_until(|state| state.open == 0).await;
+    gateway.assert_settled().await;
+    drop(stream);
 }

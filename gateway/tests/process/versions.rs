@@ -53,6 +53,12 @@ async fn http_1_0_gets_an_answer_that_ends_with_the_connection() {
             assert_eq!(answer["usage"]["completion_tokens"], 3);
         }
     }
+    let version = http_client::raw(gateway.listen, b"GET /version HTTP/1.0\r\n\r\n").await;
+    let text = String::from_utf8(version).unwrap();
+    assert!(
+        text.contains(" 200 OK\r\n") && text.ends_with('}'),
+        "{text}"
+    );
     gateway.assert_settled().await;
 }
 
