@@ -103,8 +103,12 @@ async fn relay(
 
     context.note_passage(&passage);
     let pool = plan.way.pool;
-    if passage.heard.has_failed && status.is_success() {
-        pool.note_failure(&choice.endpoint, Failure::Answer);
+    if status.is_success() {
+        if passage.heard.has_failed {
+            pool.note_failure(&choice.endpoint, Failure::Answer);
+        } else if passage.first_token_at.is_some() {
+            choice.endpoint.health.note_success();
+        }
     }
     if let Some(counted) = passage.heard.usage.prompt {
         let model = plan.way.rename.unwrap_or(&plan.model);

@@ -116,6 +116,12 @@ impl Answer {
             .expect("invariant: an answer exists once its header is read")
     }
 
+    /// The first bytes of the body, until they are taken by [`Answer::next`]; empty where it has none.
+    #[must_use]
+    pub fn first(&self) -> &[u8] {
+        self.first.as_deref().unwrap_or_default()
+    }
+
     /// The next bytes of the body, none at its end.
     ///
     /// # Errors

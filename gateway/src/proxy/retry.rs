@@ -9,9 +9,9 @@ use std::time::Instant;
 use http::StatusCode;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
-use warmgate_routing::Choice;
-use warmgate_routing::health::Failure;
+use warmgate_routing::health::{Failure, Standing};
 use warmgate_routing::ledger::LoadGuard;
+use warmgate_routing::{Choice, Endpoint};
 
 use crate::config::Forward;
 use crate::error::GatewayError;
@@ -21,6 +21,7 @@ use crate::proxy::headers;
 use crate::proxy::live::PoolHandle;
 use crate::proxy::plan::Plan;
 use crate::proxy::stop::Stop;
+use crate::stream;
 use crate::telemetry::metrics::RetryReason;
 
 /// Stale kept connections that are tried on one endpoint before it counts as failed. A restarted
@@ -93,6 +94,11 @@ pub async fn first_answer<'a>(
             }
             Attempt::Failed(error, _) if is_last => return Err(error.into()),
             Attempt::Refused(answer, reason) => {
+                if answer.header().status.is_success() {
+                    // Passed on, it would be heard by the relay.
+                    let pool = plan.way.pool;
+                    pool.note_failure(&choice.endpoint, Failure::Answer);
+                }
                 answer.abort().await;
                 reason
             }
@@ -149,13 +155,24 @@ fn judge(pool: &PoolHandle, choice: &Choice, answer: Answer) -> Attempt {
             pool.note_failure(&choice.endpoint, Failure::Answer);
             Attempt::Refused(answer, RetryReason::Answer)
         }
+        // A good status, but no token: as if the status had said so.
+        StatusCode::OK if stream::begins_with_failure(answer.first()) => {
+            Attempt::Refused(answer, RetryReason::Answer)
+        }
         status => {
             if status.is_server_error() {
                 pool.note_failure(&choice.endpoint, Failure::Answer);
-            } else {
+            } else if !status.is_success() || is_out(&choice.endpoint) {
                 choice.endpoint.health.note_success();
             }
             Attempt::Answered(answer)
         }
     }
+}
+
+/// Whether the endpoint was on trial: its first byte is enough to take it back. Elsewhere a success
+/// is a whole answer, or an engine that breaks off each of its answers would never be ejected.
+fn is_out(endpoint: &Endpoint) -> bool {
+    let standing = endpoint.health.standing(Instant::now());
+    matches!(standing, Standing::Ejected | Standing::Trial)
 }

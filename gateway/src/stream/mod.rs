@@ -124,6 +124,31 @@ pub fn broken_event(shape: ErrorShape) -> Bytes {
     })
 }
 
+/// Whether a stream begins with an engine's own failure, so that nothing was computed for the client
+/// and another engine may do better. What the request itself is to blame for does not count.
+#[must_use]
+pub fn begins_with_failure(first: &[u8]) -> bool {
+    let Some(data) = first.strip_prefix(b"data:").map(<[u8]>::trim_ascii_start) else {
+        return false;
+    };
+    if !data.starts_with(br#"{"error""#) {
+        return false;
+    }
+    let mut events = serde_json::Deserializer::from_slice(data).into_iter::<WireFailure>();
+    matches!(events.next(), Some(Ok(event)) if event.error.code >= 500)
+}
+
+/// An error event of vLLM and SGLang, as far as it matters.
+#[derive(serde::Deserialize)]
+struct WireFailure {
+    error: WireCause,
+}
+
+#[derive(serde::Deserialize)]
+struct WireCause {
+    code: u16,
+}
+
 fn note_line(heard: &mut Heard, line: &[u8]) {
     let Some(data) = line.strip_prefix(b"data:") else {
         // Comments keep the connection open; event names come with a data line of their own.
@@ -207,6 +232,28 @@ mod tests {
         ];
         for case in cases {
             assert!(hear("text/event-stream", &[case]).has_failed, "{case:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_engines_own_failure_at_the_very_beginning_calls_for_another_engine() {
+        let cases: [(&[u8], bool); 8] = [
+            (b"data: {\"error\": {\"message\": \"EngineCore\", \"code\": 500}}\n\ndata: [DONE]\n\n", true),
+            (b"data: {\"error\":{\"object\":\"error\",\"code\":503}}\n\n", true),
+            (b"data: {\"error\": {\"message\": \"too long\", \"code\": 400}}\n\n", false),
+            (b"data: {\"error\": \"text\"}\n\n", false),
+            (b"data: {\"error\": {\"code\": 5", false),
+            (b"data: {\"id\":\"c\"}\n\ndata: {\"error\":{\"code\":500}}\n\n", false),
+            (b"{\"error\":{\"code\":500}}", false),
+            (b"", false),
+        ];
+        for (first, expected) in cases {
+            assert_eq!(
+                begins_with_failure(first),
+                expected,
+                "{}",
+                first.escape_ascii()
+            );
         }
     }
 

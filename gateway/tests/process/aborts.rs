@@ -69,7 +69,7 @@ async fn leave(gateway: SocketAddr, moment: Moment, prompt: &str, is_stream: boo
         stream.read_exact(&mut read).await.unwrap();
     }
     // Half of the clients say that they leave, the others cut: a reset.
-    if prompt.len() % 2 == 0 {
+    if prompt.len().is_multiple_of(2) {
         stream.set_zero_linger().unwrap();
     }
 }

@@ -221,3 +221,45 @@ async fn a_refusal_before_the_body_was_read_is_heard() {
     assert_eq!(page.sum("warmgate_endpoint_failures_total", &broken), 0.0);
     gateway.assert_settled().await;
 }
+
+#[tokio::test]
+async fn a_stream_that_begins_with_a_failure_is_computed_by_another_engine() {
+    let [sick, sound] = engines().await;
+    fail_always(&sick, FaultKind::MidStreamError { after_tokens: 0 });
+    let gateway = Start::taking_turns(&[sick.url(), sound.url()], "")
+        .run()
+        .await;
+    for _ in 0..4 {
+        let answer = http_client::send(gateway.listen, chat("hello", 3, true)).await;
+        let answer = answer.unwrap();
+        assert!(!answer.text().contains("error"), "{}", answer.text());
+        assert_eq!(answer.endpoint(), sound.addr().to_string());
+    }
+    let page = gateway.metrics().await;
+    let retries = page.sum("warmgate_retries_total", &[("reason", "answer")]);
+    assert_eq!(retries, 2.0);
+
+    // Where nobody does better, the engine's own words are the answer.
+    fail_always(&sound, FaultKind::MidStreamError { after_tokens: 0 });
+    let answer = http_client::send(gateway.listen, chat("hello", 3, true)).await;
+    assert!(answer.unwrap().text().contains("EngineCore"));
+    gateway.assert_settled().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_breaks_off_all_its_answers_is_ejected() {
+    let [sick, sound] = engines().await;
+    fail_always(&sick, FaultKind::MidStreamError { after_tokens: 1 });
+    let gateway = Start::taking_turns(&[sick.url(), sound.url()], "")
+        .run()
+        .await;
+    for _ in 0..12 {
+        let answer = http_client::send(gateway.listen, chat("hello", 3, true)).await;
+        assert_eq!(answer.unwrap().status, StatusCode::OK);
+    }
+    let ejected = |page: &Page| page.sum("warmgate_ejections_total", &[]) >= 1.0;
+    let page = gateway.until_metrics(ejected).await;
+    let failures = page.sum("warmgate_endpoint_failures_total", &[]);
+    assert!(failures >= 3.0, "{page}");
+    assert!(sound.state().received_total > sick.state().received_total);
+}
