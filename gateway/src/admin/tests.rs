@@ -141,7 +141,10 @@ async fn shows_what_is_known_of_each_endpoint() {
         capacity: Some(Tokens(64_000)),
         ..EngineReport::empty(Engine::Vllm)
     };
-    router.observe(&key("a:1"), report, Instant::now());
+    // Others' load counts once two readings show it.
+    for reading in [report.clone(), report] {
+        router.observe(&key("a:1"), reading, Instant::now());
+    }
     let (status, mut json) = get(&state, "/endpoints").await;
     assert_eq!(status, StatusCode::OK);
     let age = json[0]["scraped"]["age_s"].take();

@@ -40,13 +40,14 @@ pub(super) fn meaning(
     let routes = routes::meaning(&raw, problems);
     let (listen, admin, tls) = (listen?, admin?, tls?);
     let addresses = [Some(listen), tls.as_ref().map(|tls| tls.listen)];
-    if addresses.contains(&Some(admin)) {
+    // Port 0 is whichever is free, so never another's.
+    if admin.port() != 0 && addresses.contains(&Some(admin)) {
         return problems.note(
             &root.at("admin"),
             format!("{admin} is also an address for clients: give it a port of its own"),
         );
     }
-    if addresses[1] == addresses[0] {
+    if listen.port() != 0 && addresses[1] == addresses[0] {
         return problems.note(
             &root.at("tls").at("listen"),
             format!("{listen} is also `listen`: give it a port of its own"),
