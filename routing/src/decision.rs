@@ -9,7 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::health::Standing;
 use crate::ledger::{Load, RequestCost};
 use crate::policy::Reason;
-use crate::units::Tokens;
+use crate::units::{Blocks, Tokens};
 
 /// Rows of an explanation; further endpoints are only counted.
 pub const EXPLAIN_ROWS_MAX: usize = 64;
@@ -32,7 +32,9 @@ pub struct Decision {
 pub struct Choice {
     /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// Leading tokens of the prompt that it is believed to hold.
+    /// Leading blocks of the prompt that it is believed to hold.
+    pub held: Blocks,
+    /// The same in tokens.
     pub matched: Tokens,
     /// What the request will weigh there.
     pub cost: RequestCost,

@@ -386,6 +386,18 @@ mod decisions {
     }
 
     #[test]
+    fn what_was_sent_in_vain_is_not_remembered_and_what_was_there_before_is() {
+        let router = router(&["a"]);
+        let (first_turn, next_turn) = (prompt(1, 4), prompt(1, 6));
+        warm(&router, &first_turn, "a");
+        let decision = decide(&router, "m", &next_turn).unwrap();
+        drop(router.send(&decision.order[0], &next_turn, now()));
+        assert_eq!(held(&router, &next_turn, "a"), Blocks(6));
+        router.take_back(&decision.order[0], &next_turn);
+        assert_eq!(held(&router, &next_turn, "a"), Blocks(4));
+    }
+
+    #[test]
     fn errors_say_whose_fault_it_is() {
         let router = router(&["a", "b"]);
         let prompt = prompt(1, 2);

@@ -77,7 +77,11 @@ pub async fn first_answer<'a>(
             .router
             .send(choice, &plan.prompt, Instant::now());
         let is_last = choices.peek().is_none();
-        let reason = match attempt(connector, choice, outgoing).await? {
+        let attempt = attempt(connector, choice, outgoing).await?;
+        if !matches!(attempt, Attempt::Answered(_)) {
+            plan.way.pool.router.take_back(choice, &plan.prompt);
+        }
+        let reason = match attempt {
             Attempt::Answered(answer) => {
                 return Ok(Answered {
                     choice,

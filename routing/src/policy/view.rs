@@ -53,7 +53,9 @@ pub struct Candidate<'a> {
     pub endpoint: &'a Arc<Endpoint>,
     /// Its load.
     pub load: Load,
-    /// Leading tokens of the prompt that it is believed to hold.
+    /// Leading blocks of the prompt that it is believed to hold.
+    pub held: Blocks,
+    /// The same in tokens.
     pub matched: Tokens,
     /// What the request would weigh there.
     pub cost: RequestCost,
@@ -160,6 +162,7 @@ impl<'a> View<'a> {
         Candidate {
             endpoint,
             load: endpoint.load.now(),
+            held,
             matched,
             cost,
         }

@@ -175,6 +175,13 @@ impl Router {
         LoadGuard::take(&choice.endpoint.load, choice.cost)
     }
 
+    /// The request was sent to `choice` in vain: what it would have left there is not believed to
+    /// be cached. Its load guard is its holder's to drop.
+    pub fn take_back(&self, choice: &Choice, prompt: &PromptBlocks) {
+        let (id, held) = (choice.endpoint.id, choice.held);
+        self.index.truncate(&prompt.hashes, id, held);
+    }
+
     /// An engine has counted the prompt's tokens.
     pub fn learn(&self, model: &str, prompt: &PromptBlocks, counted: Tokens) {
         self.rates.learn(model, prompt, counted);
@@ -184,6 +191,7 @@ impl Router {
 fn choice(ranked: &Ranked<'_>) -> Choice {
     Choice {
         endpoint: Arc::clone(ranked.candidate.endpoint),
+        held: ranked.candidate.held,
         matched: ranked.candidate.matched,
         cost: ranked.candidate.cost,
         score: ranked.score,
