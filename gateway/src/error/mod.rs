@@ -81,6 +81,9 @@ pub enum GatewayError {
     /// Nothing is served under this path.
     #[error("nothing is served at this path; check the base URL")]
     NoSuchPath,
+    /// The path is a control of the engines, which acts on everybody's requests.
+    #[error("engines' controls are not served here; call the engine itself")]
+    EngineControl,
     /// The path exists, the method does not.
     #[error("this path takes {allowed} only")]
     WrongMethod {
@@ -256,6 +259,7 @@ impl GatewayError {
                 Traits::new("model_not_found", Client, StatusCode::NOT_FOUND)
             }
             Self::NoSuchPath => Traits::new("path_not_found", Client, StatusCode::NOT_FOUND),
+            Self::EngineControl => Traits::new("engine_control", Client, StatusCode::FORBIDDEN),
             Self::WrongMethod { .. } => {
                 Traits::new("wrong_method", Client, StatusCode::METHOD_NOT_ALLOWED)
             }

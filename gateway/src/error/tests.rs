@@ -11,6 +11,7 @@ fn every() -> Vec<GatewayError> {
             known: vec!["llama".to_owned(), "qwen".to_owned()],
         },
         GatewayError::NoSuchPath,
+        GatewayError::EngineControl,
         GatewayError::WrongMethod { allowed: "GET" },
         GatewayError::BadRequest { reason },
         GatewayError::BadFraming {
@@ -51,9 +52,10 @@ fn says_whose_fault_whether_to_retry_and_what_to_do() {
             body["error"]["type"].as_str().unwrap(),
         )
     });
-    insta::assert_snapshot!(table, @r"
+    insta::assert_snapshot!(table, @"
     404 model_not_found | client | - | not_found_error | the model `gpt-5` does not exist here; use one of: llama, qwen
     404 path_not_found | client | - | not_found_error | nothing is served at this path; check the base URL
+    403 engine_control | client | - | invalid_request_error | engines' controls are not served here; call the engine itself
     405 wrong_method | client | - | invalid_request_error | this path takes GET only
     400 bad_request | client | - | invalid_request_error | expected `:` at line 1 column 9
     400 bad_framing | client | - | invalid_request_error | the length of the body cannot be told (two lengths); send one content-length or a complete chunked body

@@ -22,6 +22,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType};
+use serde_json::Value;
 use warmgate_routing::request::Api;
 
 use crate::error::GatewayError;
@@ -79,6 +80,28 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// What is answered without an engine, if anything.
+    fn own_answer(
+        &self,
+        request: &RequestHeader,
+        context: &Context,
+    ) -> Option<Result<Value, GatewayError>> {
+        if self.is_draining() {
+            return Some(Err(GatewayError::ShuttingDown));
+        }
+        let path = request.uri.path();
+        if passthrough::is_engine_control(path) {
+            return Some(Err(GatewayError::EngineControl));
+        }
+        models::answer(&context.live, &request.method, path)
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = Context;
@@ -97,24 +120,20 @@ impl ProxyHttp for Gateway {
         context.request_id = request_id::honoured_or_made(&request.headers);
         let is_post = request.method == Method::POST;
         context.api = Api::from_path(request.uri.path()).filter(|_| is_post);
-        if self.is_draining.load(Ordering::Acquire) {
+        let own = self.own_answer(request, context);
+        if self.is_draining() {
             session.as_downstream_mut().set_keepalive(None);
-            answer::error(session, context, GatewayError::ShuttingDown).await?;
-            return Ok(true);
         }
-        let request = session.req_header();
-        if let Some(models) = models::answer(&context.live, &request.method, request.uri.path()) {
-            match models {
-                Ok(document) => answer::json(session, context, &document).await?,
-                Err(error) => answer::error(session, context, error).await?,
+        match (own, context.api) {
+            (Some(Ok(document)), _) => answer::json(session, context, &document).await?,
+            (Some(Err(error)), _) => answer::error(session, context, error).await?,
+            (None, None) => return Ok(false),
+            (None, Some(api)) => {
+                let outcome = exchange::serve(&self.connector, session, api, context).await;
+                return finish(session, context, outcome).await;
             }
-            return Ok(true);
         }
-        let Some(api) = context.api else {
-            return Ok(false);
-        };
-        let outcome = exchange::serve(&self.connector, session, api, context).await;
-        finish(session, context, outcome).await
+        Ok(true)
     }
 
     async fn upstream_peer(

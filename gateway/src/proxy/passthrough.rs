@@ -18,6 +18,61 @@ use crate::proxy::live::PoolHandle;
 use crate::proxy::{forward, plan};
 use crate::telemetry::metrics::RetryReason;
 
+/// Paths by which whoever reaches an engine acts on everybody's requests: empties caches, swaps
+/// weights, puts it to sleep, aborts, or speaks as another engine. What stands below one of them is
+/// meant too. Operators call the engine itself.
+const ENGINE_CONTROLS: [&str; 29] = [
+    // vLLM
+    "/collective_rpc",
+    "/inference/v1/generate",
+    "/pause",
+    "/reset_encoder_cache",
+    "/reset_mm_cache",
+    "/reset_prefix_cache",
+    "/resume",
+    "/scale_elastic_ep",
+    "/sleep",
+    "/v1/load_lora_adapter",
+    "/v1/unload_lora_adapter",
+    "/wake_up",
+    // vLLM and SGLang
+    "/start_profile",
+    "/stop_profile",
+    // SGLang
+    "/abort_request",
+    "/clear_hicache_storage_backend",
+    "/configure_logging",
+    "/continue_generation",
+    "/flush_cache",
+    "/init_weights_update_group",
+    "/load_lora_adapter",
+    "/pause_generation",
+    "/release_memory_occupation",
+    "/resume_memory_occupation",
+    "/set_internal_state",
+    "/slow_down",
+    "/unload_lora_adapter",
+    // llama.cpp: a slot's save, restore and erase
+    "/slots",
+    // Triton: load and unload
+    "/v2/repository",
+];
+/// Beginnings of the same: SGLang has one path for each way in which weights can arrive.
+const ENGINE_CONTROL_PREFIX: &str = "/update_weights";
+
+/// Whether a path is one of the engines' controls.
+#[must_use]
+pub fn is_engine_control(path: &str) -> bool {
+    let is_at_or_below = |control: &&str| {
+        let rest = path.strip_prefix(*control);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    path.starts_with(ENGINE_CONTROL_PREFIX)
+        || ENGINE_CONTROLS
+            .iter()
+            .any(|control| is_at_or_below(control))
+}
+
 /// Chooses an endpoint and counts the request there.
 ///
 /// # Errors
@@ -79,4 +134,34 @@ fn least_loaded(pool: &PoolHandle) -> Option<Arc<Endpoint>> {
         view.ignore_health = true;
         rank(&view)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controls_and_what_is_below_them_are_known_and_nothing_else() {
+        for path in [
+            "/flush_cache",
+            "/sleep/",
+            "/slots/0",
+            "/update_weights_from_disk",
+            "/v2/repository/models/m/unload",
+            "/inference/v1/generate",
+        ] {
+            assert!(is_engine_control(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/health",
+            "/generate",
+            "/v1/audio/transcriptions",
+            "/tokenize",
+            "/sleepy",
+            "/v2/models/m/infer",
+        ] {
+            assert!(!is_engine_control(path), "{path}");
+        }
+    }
 }

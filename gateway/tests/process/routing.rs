@@ -284,6 +284,8 @@ async fn every_policy_can_be_chosen_and_serves() {
             let answer = answer.await.unwrap();
             assert_eq!(answer.status, StatusCode::OK, "{policy}: {}", answer.text());
             met.insert(answer.endpoint().to_owned());
+            // One request that has not quite ended fills a home at this little load.
+            gateway.assert_settled().await;
             let one = [("x-session-id", "one")];
             of_session.insert(
                 ask(&gateway, &one, &conversation(0, 1))
@@ -291,6 +293,7 @@ async fn every_policy_can_be_chosen_and_serves() {
                     .endpoint()
                     .to_owned(),
             );
+            gateway.assert_settled().await;
         }
         if policy == "round_robin" {
             assert_eq!(met.len(), 3);
@@ -298,6 +301,18 @@ async fn every_policy_can_be_chosen_and_serves() {
         if ["session", "consistent_hash"].contains(&policy) {
             assert_eq!(of_session.len(), 1, "{policy}");
         }
-        gateway.assert_settled().await;
+    }
+}
+
+#[tokio::test]
+async fn engines_controls_do_not_reach_engines() {
+    let engine = engine().await;
+    let gateway = Start::in_front_of([&engine]).run().await;
+    for path in ["/reset_prefix_cache", "/flush_cache", "/sleep?level=1"] {
+        let answer = http_client::send(gateway.listen, post(path, &[], "")).await;
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(answer.json()["error"]["code"], "engine_control");
+        assert_eq!(answer.endpoint(), "");
     }
 }
