@@ -67,10 +67,7 @@ pub fn is_engine_control(path: &str) -> bool {
         let rest = path.strip_prefix(*control);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    path.starts_with(ENGINE_CONTROL_PREFIX)
-        || ENGINE_CONTROLS
-            .iter()
-            .any(|control| is_at_or_below(control))
+    path.starts_with(ENGINE_CONTROL_PREFIX) || ENGINE_CONTROLS.iter().any(is_at_or_below)
 }
 
 /// Chooses an endpoint and counts the request there.
