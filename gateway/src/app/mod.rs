@@ -5,7 +5,7 @@
 //! control runtime   discovery, admin API, reload: one thread, so that they never delay a request
 //! ```
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -32,7 +32,7 @@ mod server;
 mod shutdown;
 
 use fleet::Fleet;
-use shutdown::Drain;
+use shutdown::{Drain, LOOK_INTERVAL};
 
 /// Why the gateway could not start; nothing has been served.
 #[derive(Debug, Error)]
@@ -100,7 +100,7 @@ pub fn serve(source: Source) -> Result<(), StartError> {
         explain: Arc::new(Explainer(Arc::clone(&live))),
     };
     let shown = Arc::clone(&state.config);
-    control.spawn(serve_admin(admin_listener, state));
+    control.spawn(serve_admin(admin_listener, state, config.listen));
     let running = Running {
         config: config.clone(),
         fleet,
@@ -184,7 +184,9 @@ fn shown(config: &Config) -> serde_json::Value {
     })
 }
 
-async fn serve_admin(listener: TcpListener, state: AdminState) {
+/// Answers operators once clients can connect: who is told that this is ready may come at once.
+async fn serve_admin(listener: TcpListener, state: AdminState, clients: SocketAddr) {
+    until_listening(clients).await;
     let listener = listener
         .set_nonblocking(true)
         .and_then(|()| tokio::net::TcpListener::from_std(listener));
@@ -194,6 +196,23 @@ async fn serve_admin(listener: TcpListener, state: AdminState) {
     };
     if let Err(error) = served {
         tracing::error!(%error, "the admin API has stopped");
+    }
+}
+
+async fn until_listening(address: SocketAddr) {
+    // Any free port: only Pingora knows which.
+    if address.port() == 0 {
+        return;
+    }
+    let mut local = address;
+    if address.ip().is_unspecified() {
+        local.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    while tokio::net::TcpStream::connect(local).await.is_err() {
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::proxy::underway::UnderwayCount;
 
-/// Pause between two looks at what is under way.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Pause between two looks at what is under way, or not yet there.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Waits for a signal, then for what is under way.
 pub struct Drain {
