@@ -82,6 +82,12 @@ impl Health {
             .is_none_or(|ejection| ejection.until <= now)
     }
 
+    /// Whether it is ejected, its pause over or not. Takes no lock.
+    #[must_use]
+    pub fn is_ejected(&self) -> bool {
+        self.is_ejected.load(Ordering::Acquire)
+    }
+
     /// What to show.
     #[must_use]
     pub fn standing(&self, now: Instant) -> Standing {
@@ -186,6 +192,9 @@ mod tests {
         assert!(health.note_failure(Failure::Answer, now));
         assert!(!health.is_usable(now));
         assert_eq!(health.standing(now), Standing::Ejected);
+        assert!(health.is_ejected());
+        health.note_success();
+        assert!(!health.is_ejected());
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::time::Instant;
 use http::StatusCode;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
-use warmgate_routing::health::{Failure, Standing};
+use warmgate_routing::Choice;
+use warmgate_routing::health::Failure;
 use warmgate_routing::ledger::LoadGuard;
-use warmgate_routing::{Choice, Endpoint};
 
 use crate::config::Forward;
 use crate::error::GatewayError;
@@ -166,17 +166,12 @@ fn judge(pool: &PoolHandle, choice: &Choice, answer: Answer) -> Attempt {
         status => {
             if status.is_server_error() {
                 pool.note_failure(&choice.endpoint, Failure::Answer);
-            } else if !status.is_success() || is_out(&choice.endpoint) {
+            } else if !status.is_success() || choice.endpoint.health.is_ejected() {
+                // On trial the first byte is enough. Elsewhere a success is a whole answer, or an
+                // engine that breaks off each of its answers would never be ejected.
                 choice.endpoint.health.note_success();
             }
             Attempt::Answered(answer)
         }
     }
-}
-
-/// Whether the endpoint was on trial: its first byte is enough to take it back. Elsewhere a success
-/// is a whole answer, or an engine that breaks off each of its answers would never be ejected.
-fn is_out(endpoint: &Endpoint) -> bool {
-    let standing = endpoint.health.standing(Instant::now());
-    matches!(standing, Standing::Ejected | Standing::Trial)
 }
