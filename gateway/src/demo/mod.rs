@@ -26,12 +26,14 @@ use crate::cli::DemoArgs;
 mod comparison;
 mod engines;
 mod error;
+mod free_address;
 mod gateway_process;
 mod load;
 
 use comparison::Comparison;
 use engines::Engines;
 pub use error::DemoError;
+use free_address::free_address;
 use gateway_process::{GatewayProcess, Settings};
 
 /// The policy that the default is compared with.
@@ -121,17 +123,6 @@ impl Stage {
             model = engines::MODEL,
         )
     }
-}
-
-/// The address with a port that nobody listens on at this moment; port 0 is any.
-fn free_address(flag: &'static str, address: SocketAddr) -> Result<SocketAddr, DemoError> {
-    std::net::TcpListener::bind(address)
-        .and_then(|listener| listener.local_addr())
-        .map_err(|source| DemoError::Address {
-            flag,
-            address,
-            source,
-        })
 }
 
 /// SIGINT and SIGTERM.
