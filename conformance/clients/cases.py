@@ -182,7 +182,8 @@ for name, run in (
     ("no messages", lambda client: chat(client, messages=[])),
     ("embeddings of a chat model", lambda client: gathered(client.embeddings.create(
         model=MODEL, input="The line", encoding_format="float"))),
-    ("one model by name", lambda client: gathered(client.models.retrieve(MODEL))),
+    ("no model named", lambda client: client.post("/chat/completions", cast_to=object, body={
+        "messages": MESSAGES, "max_tokens": 4, "temperature": 0})),
     ("unknown path", lambda client: client.post("/nothing/here", cast_to=object, body={})),
 ):
     case(openai.OpenAI, f"error: {name}")(run)
@@ -212,11 +213,11 @@ def _(client):
         "headers": {"content-type": "application/json"}})
 
 
-@case(openai.OpenAI, "own: no model named")
-def _(client):
-    return client.post("/chat/completions", cast_to=object, body={"messages": MESSAGES, "max_tokens": 4})
-
-
 @case(openai.OpenAI, "own: list of models")
 def _(client):
     return client.models.list().to_dict()
+
+
+@case(openai.OpenAI, "own: one model by name")
+def _(client):
+    return client.models.retrieve(MODEL).to_dict()
