@@ -65,11 +65,12 @@ pub fn make<'a>(
     let decided = with_rng(|rng| way.pool.router.decide(&ask, Instant::now(), rng));
     let decision = decided.map_err(|why| unroutable(live, asked, why))?;
     let stripped = request.rewritten(None);
+    let is_stripped = stripped.is_some();
     let renamed = way.rename.and_then(|name| request.rewritten(Some(name)));
-    let rewritten = renamed.or_else(|| stripped.clone()).map(Bytes::from);
+    let rewritten = renamed.or(stripped).map(Bytes::from);
     Ok(Plan {
         model: asked.to_owned(),
-        is_stripped: stripped.is_some(),
+        is_stripped,
         is_stream: request.stream,
         has_session: session.is_some(),
         body: rewritten.unwrap_or_else(|| body.clone()),

@@ -5,12 +5,13 @@
 //! three stand in front of the same simulated engines, which answer at once, and take turns, so
 //! that a busy machine is unfair to all alike. Times are the kernel's account of the process.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Failure;
+use crate::leash::free_ports;
 use crate::process::Killed;
 
 mod load;
@@ -57,7 +58,7 @@ pub fn run(root: &Path, args: &Args) -> Result<(), Failure> {
     let mut engines = Vec::new();
     let mut addresses = Vec::new();
     for _ in 0..ENGINES {
-        let address = free_address()?;
+        let [address] = free_ports()?;
         let mut command = Command::new(binaries.join("warmgate-loadtest"));
         command
             .args(["engine", "--instant", "--model", "sim", "--listen"])
@@ -106,7 +107,7 @@ fn measure(candidate: &Candidate, load: &Load) -> Result<f64, Failure> {
 }
 
 fn candidates(binaries: &Path, engines: &[SocketAddr]) -> Result<Vec<Candidate>, Failure> {
-    let bare = free_address()?;
+    let [bare] = free_ports()?;
     let mut command = Command::new(binaries.join("examples/bare_round_robin"));
     command
         .arg(bare.to_string())
@@ -120,7 +121,7 @@ fn candidates(binaries: &Path, engines: &[SocketAddr]) -> Result<Vec<Candidate>,
         ("warmgate round_robin", "round_robin"),
         ("warmgate cost", "cost"),
     ] {
-        let (address, admin) = (free_address()?, free_address()?);
+        let [address, admin] = free_ports()?;
         let mut command = Command::new(binaries.join("warmgate"));
         command.args(["serve", "--threads", "1", "--policy", policy]);
         command.args([
@@ -180,9 +181,4 @@ fn start(mut command: Command, address: SocketAddr) -> Result<Killed, Failure> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(process)
-}
-
-fn free_address() -> Result<SocketAddr, Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    listener.local_addr().map_err(|error| error.to_string())
 }
