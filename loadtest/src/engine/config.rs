@@ -1,6 +1,6 @@
 //! What an operator or a test can choose about a simulated engine, with vLLM's defaults.
 
-use super::model::ModelConfig;
+use super::model_config::ModelConfig;
 use super::timing::Timing;
 
 /// Longest prompt body read, in bytes; larger ones get 413.
@@ -87,6 +87,7 @@ impl EngineConfig {
                 speed: self.speed,
                 ..Timing::default()
             },
+            ..ModelConfig::default()
         })
     }
 

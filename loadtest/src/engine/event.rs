@@ -15,13 +15,16 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// Kinds of event; every request sees `FirstToken`, `Token` for each further one, `Finished`.
+/// Kinds of event; every request sees `FirstToken`, `Token` for each further one (unless
+/// [`super::ModelConfig::token_events`] is off), `Finished`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// Prefill is done and the first token is out.
     FirstToken {
-        /// Prompt tokens that came from the prefix cache.
+        /// Prompt tokens that were not computed, whichever tier held them (vLLM: `cached_tokens`).
         cached_tokens: u64,
+        /// The part of them that was loaded from the host tier.
+        loaded_tokens: u64,
     },
     /// One more token.
     Token,

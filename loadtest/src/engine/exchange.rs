@@ -190,7 +190,7 @@ impl Exchange {
     fn note(&mut self, job: usize, kind: EventKind) -> bool {
         match kind {
             // The n answers to one prompt share it; the first tells what the client found warm.
-            EventKind::FirstToken { cached_tokens } if job.is_multiple_of(self.n) => {
+            EventKind::FirstToken { cached_tokens, .. } if job.is_multiple_of(self.n) => {
                 self.usage.cached_tokens += cached_tokens;
             }
             EventKind::FirstToken { .. } | EventKind::Token => {}

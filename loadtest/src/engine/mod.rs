@@ -26,6 +26,7 @@ mod inspect;
 mod instant;
 mod metrics;
 mod model;
+mod model_config;
 mod prompt;
 mod request;
 mod respond;
@@ -39,7 +40,8 @@ pub use config::{BODY_BYTES_MAX, CHOICES_MAX, ConfigError, DEFAULT_OUTPUT_TOKENS
 pub use event::{Event, EventKind};
 pub use fault::{FAULTS_MAX, Fault, FaultError, FaultKind};
 pub use inspect::{EngineState, ReceivedRequest, SHOWN_BODY_BYTES_MAX};
-pub use model::{Counters, Model, ModelConfig};
+pub use model::{Counters, Model};
+pub use model_config::{HOST_LOAD_TOKENS_PER_S, HostTier, ModelConfig, Scheduling, TierFill};
 pub use prompt::{BYTES_PER_TOKEN, ChainRoot, Prompt};
 pub use request::{Request, RequestId, SubmitError};
 pub use server::{EngineHandle, ServeError, serve};

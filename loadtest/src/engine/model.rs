@@ -11,24 +11,9 @@ use std::time::Duration;
 use super::batch::{Batch, Chunk};
 use super::block_cache::{BlockCache, BlockCensus, BlockHash};
 use super::event::{Event, EventKind};
+use super::model_config::{ModelConfig, Scheduling};
 use super::request::{Request, RequestId, SubmitError};
 use super::sequence::Sequence;
-use super::timing::Timing;
-
-/// Size and speed of the modelled engine.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ModelConfig {
-    /// Tokens in one cache block, at least 1.
-    pub block_tokens: u64,
-    /// Blocks in the KV cache, at least 1.
-    pub capacity_blocks: u64,
-    /// Tokens computed in one step at most, at least 1 (vLLM: `max_num_batched_tokens`).
-    pub max_batched_tokens: u64,
-    /// Requests running at once at most, at least 1 (vLLM: `max_num_seqs`).
-    pub max_seqs: usize,
-    /// Cost of a step.
-    pub timing: Timing,
-}
 
 /// Totals since the start; all only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +24,10 @@ pub struct Counters {
     pub prefix_queries_tokens: u64,
     /// Prompt tokens found there.
     pub prefix_hits_tokens: u64,
+    /// Prompt tokens that the device lacked and the host tier was asked for; 0 without a tier.
+    pub host_queries_tokens: u64,
+    /// Prompt tokens loaded from the host tier.
+    pub host_hits_tokens: u64,
     /// Prompt tokens of requests that reached their first token.
     pub prompt_tokens: u64,
     /// Tokens generated.
@@ -59,17 +48,16 @@ struct Step {
 ///
 /// ```
 /// use std::time::Duration;
-/// use warmgate_loadtest::engine::{EventKind, Model, ModelConfig, Request, RequestId, Timing};
-/// let mut engine = Model::new(ModelConfig {
-///     block_tokens: 16, capacity_blocks: 100, max_batched_tokens: 8192, max_seqs: 256,
-///     timing: Timing::default(),
-/// });
-/// let request = Request { id: RequestId(1), blocks: vec![], prompt_tokens: 10, output_tokens: 1 };
+/// use warmgate_loadtest::engine::{EventKind, Model, ModelConfig, Request, RequestId};
+/// let mut engine = Model::new(ModelConfig { capacity_blocks: 100, ..ModelConfig::default() });
+/// let request = Request {
+///     id: RequestId(1), blocks: vec![], prompt_tokens: 10, output_tokens: 1, priority: 0,
+/// };
 /// engine.submit(Duration::ZERO, request).expect("the request fits");
 /// engine.advance(Duration::ZERO);
 /// let wake = engine.next_wake().expect("a step runs");
 /// let events = engine.advance(wake);
-/// assert_eq!(events[0].kind, EventKind::FirstToken { cached_tokens: 0 });
+/// assert_eq!(events[0].kind, EventKind::FirstToken { cached_tokens: 0, loaded_tokens: 0 });
 /// assert_eq!(events[1].kind, EventKind::Finished);
 /// ```
 #[derive(Debug)]
@@ -113,6 +101,10 @@ impl Model {
         }
         let sequence = Sequence {
             arrived_at: now,
+            priority: match self.config.scheduling {
+                Scheduling::Fcfs => 0,
+                Scheduling::Priority => request.priority,
+            },
             blocks: request.blocks,
             prompt_tokens: request.prompt_tokens,
             output_tokens: request.output_tokens,
@@ -131,7 +123,9 @@ impl Model {
                 capacity: self.config.capacity_blocks,
             });
         }
-        self.waiting.push_back(request.id);
+        let behind = |id: &RequestId| self.sequences[id].priority <= sequence.priority;
+        let place = self.waiting.partition_point(behind);
+        self.waiting.insert(place, request.id);
         self.sequences.insert(request.id, sequence);
         Ok(())
     }
@@ -146,6 +140,21 @@ impl Model {
         self.waiting.retain(|other| *other != id);
         self.counters.aborted += 1;
         true
+    }
+
+    /// The engine's process dies and comes back at `now` with empty caches: everything alive is
+    /// aborted and named, in order of id. The counters go on. `advance` to `now` first, or what
+    /// had happened by then is lost too.
+    pub fn restart(&mut self, now: Duration) -> Vec<RequestId> {
+        let mut lost: Vec<RequestId> = self.sequences.drain().map(|(id, _)| id).collect();
+        lost.sort_unstable();
+        self.waiting.clear();
+        self.running.clear();
+        self.step = None;
+        self.free_since = self.free_since.max(now);
+        self.cache = BlockCache::new(self.config.capacity_blocks);
+        self.counters.aborted += lost.len() as u64;
+        lost
     }
 
     /// When `advance` has something to do next; none while nothing is alive.
@@ -311,7 +320,10 @@ impl Model {
             .expect("invariant: running ids are alive");
         let tokens = match sequence.prefill_left() {
             0 => u64::from(batch.add_decode(id, sequence.computed_tokens)),
-            left => batch.add_prefill(id, sequence.computed_tokens, left),
+            left => {
+                let wanted = left.min(self.config.long_prefill_tokens.unwrap_or(left));
+                batch.add_prefill(id, sequence.computed_tokens, wanted)
+            }
         };
         let needed = (sequence.computed_tokens + tokens).div_ceil(self.config.block_tokens);
         let held = sequence.pinned_blocks as u64 + sequence.private_blocks;
@@ -347,17 +359,20 @@ impl Model {
                 self.counters.prompt_tokens += sequence.prompt_tokens;
                 EventKind::FirstToken {
                     cached_tokens: sequence.cached_tokens,
+                    loaded_tokens: 0,
                 }
             } else {
                 EventKind::Token
             };
             sequence.generated_tokens += 1;
             self.counters.generation_tokens += 1;
-            events.push(Event {
-                id,
-                at: step.ends_at,
-                kind,
-            });
+            if was_prefill || self.config.token_events {
+                events.push(Event {
+                    id,
+                    at: step.ends_at,
+                    kind,
+                });
+            }
             if sequence.is_finished() {
                 any_finished = true;
                 events.push(Event {

@@ -18,6 +18,9 @@ pub struct Request {
     pub prompt_tokens: u64,
     /// Length of the answer, at least 1; the model always generates all of it.
     pub output_tokens: u64,
+    /// Lower is admitted earlier (vLLM: body field `priority`); ignored under
+    /// [`super::Scheduling::Fcfs`].
+    pub priority: i64,
 }
 
 /// Why a request was not accepted. The client's fault; a retry cannot help.

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::block_cache::BlockHash;
 use super::event::EventKind;
-use super::model::{Counters, Model, ModelConfig};
+use super::model::{Counters, Model};
+use super::model_config::ModelConfig;
 use super::request::{Request, RequestId, SubmitError};
 
 /// One answer to compute, before it has an id.
@@ -99,6 +100,7 @@ impl Runner {
                     blocks: work.blocks,
                     prompt_tokens: work.prompt_tokens,
                     output_tokens: work.output_tokens,
+                    priority: 0,
                 },
             )?;
             state.listeners.insert(

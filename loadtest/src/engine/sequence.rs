@@ -8,6 +8,8 @@ use super::block_cache::BlockHash;
 #[derive(Debug)]
 pub(super) struct Sequence {
     pub arrived_at: Duration,
+    /// Lower is admitted earlier.
+    pub priority: i64,
     /// Full blocks of the prompt, then of the answer as far as the caller knows it.
     pub blocks: Vec<BlockHash>,
     pub prompt_tokens: u64,

@@ -5,4 +5,5 @@ mod faults;
 mod http_client;
 mod model;
 mod pages;
+mod scheduling;
 mod start;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use warmgate_loadtest::engine::{
-    BlockHash, Event, EventKind, Model, ModelConfig, Request, RequestId, SubmitError, Timing,
+    BlockHash, Event, EventKind, Model, ModelConfig, Request, RequestId, SubmitError,
 };
 
 const BLOCK_TOKENS: u64 = 4;
@@ -17,7 +17,7 @@ fn config() -> ModelConfig {
         capacity_blocks: 24,
         max_batched_tokens: 16,
         max_seqs: 3,
-        timing: Timing::default(),
+        ..ModelConfig::default()
     }
 }
 
@@ -29,6 +29,7 @@ fn request(id: u64, family: u64, tokens: u64, output_tokens: u64) -> Request {
         blocks: blocks.collect(),
         prompt_tokens: tokens,
         output_tokens,
+        priority: 0,
     }
 }
 
@@ -44,7 +45,9 @@ fn drain(model: &mut Model) -> Vec<Event> {
 
 fn cached(events: &[Event], id: u64) -> u64 {
     let first = events.iter().find_map(|event| match event.kind {
-        EventKind::FirstToken { cached_tokens } if event.id == RequestId(id) => Some(cached_tokens),
+        EventKind::FirstToken { cached_tokens, .. } if event.id == RequestId(id) => {
+            Some(cached_tokens)
+        }
         _ => None,
     });
     first.unwrap_or_else(|| panic!("request {id} has no first token"))
@@ -240,7 +243,7 @@ fn book(seen: &mut HashMap<u64, Seen>, events: &[Event], requests: &[Request]) {
         );
         let request = &requests[event.id.0 as usize];
         match event.kind {
-            EventKind::FirstToken { cached_tokens } => {
+            EventKind::FirstToken { cached_tokens, .. } => {
                 assert_eq!(entry.tokens, 0);
                 assert!(
                     cached_tokens < request.prompt_tokens,
