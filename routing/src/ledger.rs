@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::units::Tokens;
 
@@ -55,7 +55,7 @@ impl Load {
 }
 
 /// What one request weighs on the endpoint it goes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestCost {
     /// Prompt tokens that the endpoint has to compute.
     pub uncached: Tokens,

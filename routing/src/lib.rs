@@ -10,12 +10,14 @@
 //! | [`prefix`] | hashes -> who holds how much |
 //! | [`ledger`], [`health`] | what is in flight where, who keeps failing |
 //! | [`policy`] | all that -> endpoints, best first |
+//! | [`exchange`] | what gateway replicas tell each other |
 //! | [`router`] | the state of one pool, and the order in which the rooms are visited |
 
 pub mod block;
 pub mod decision;
 pub mod endpoint;
 pub mod error;
+pub mod exchange;
 pub mod health;
 pub mod ledger;
 pub mod policy;

@@ -14,7 +14,10 @@ pub use hasher::{BlockHasher, ChainRoot};
 ///
 /// 64 bits of xxh3: with 10^8 live blocks the chance that any two collide is about 3 in 10,000,
 /// and the price of a collision is one wrongly routed request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
 pub struct BlockHash(pub u64);
 
 /// Bytes that a token is taken for until engines have reported better (ASCII English is about 4).
