@@ -16,7 +16,7 @@ use gungraun::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use scene::{Scene, Text};
-use warmgate_routing::ledger::LoadGuard;
+use warmgate_routing::router::Sent;
 use warmgate_routing::{Decision, PromptBlocks};
 
 const KIB: usize = 1024;
@@ -65,10 +65,10 @@ fn send_case(endpoints: usize, bytes: usize) -> (Case, PromptBlocks) {
 #[bench::short_on_1000(1_000, KIB)]
 #[bench::long_on_8(8, 512 * KIB)]
 #[bench::long_on_1000(1_000, 512 * KIB)]
-fn send((case, prompt): (Case, PromptBlocks)) -> (Case, LoadGuard) {
+fn send((case, prompt): (Case, PromptBlocks)) -> (Case, Sent) {
     let choice = black_box(&case.decision.order[0]);
-    let guard = case.scene.router.send(choice, &prompt, case.scene.now);
-    (case, guard)
+    let sent = case.scene.router.send(choice, &prompt, case.scene.now);
+    (case, sent)
 }
 
 library_benchmark_group!(name = routing, benchmarks = [path, send]);

@@ -129,7 +129,9 @@ fn insert(criterion: &mut Criterion) {
                 bench.iter_batched(
                     || {
                         let index = PrefixIndex::new(IndexLimits::default());
-                        (0..endpoints).for_each(|at| index.insert(&system, EndpointId(at)));
+                        for at in 0..endpoints {
+                            index.insert(&system, EndpointId(at));
+                        }
                         index
                     },
                     |index| {

@@ -36,6 +36,8 @@ pub struct Choice {
     pub held: Blocks,
     /// The same in tokens.
     pub matched: Tokens,
+    /// Of these, tokens that it would have to load from a tier behind its device.
+    pub loaded: Tokens,
     /// What the request will weigh there.
     pub cost: RequestCost,
     /// The policy's score, less is better.
@@ -86,6 +88,10 @@ pub struct Row {
     pub endpoint: Arc<str>,
     /// Prompt tokens believed to be cached there.
     pub matched_tokens: Tokens,
+    /// Of these, tokens believed to be in a tier behind its device.
+    pub loaded_tokens: Tokens,
+    /// Tokens that it is believed to be able to hold in all tiers.
+    pub capacity_tokens: Tokens,
     /// Prompt tokens that it would have to compute.
     pub uncached_tokens: Tokens,
     /// Its load before this request.

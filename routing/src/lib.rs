@@ -8,6 +8,7 @@
 //! | [`request`] | bytes -> what routing needs of them |
 //! | [`block`] | prompt -> chained block hashes |
 //! | [`prefix`] | hashes -> who holds how much |
+//! | [`feedback`] | what engines say of their caches -> what to believe |
 //! | [`ledger`], [`health`] | what is in flight where, who keeps failing |
 //! | [`policy`] | all that -> endpoints, best first |
 //! | [`exchange`] | what gateway replicas tell each other |
@@ -18,6 +19,7 @@ pub mod decision;
 pub mod endpoint;
 pub mod error;
 pub mod exchange;
+pub mod feedback;
 pub mod health;
 pub mod ledger;
 pub mod policy;
@@ -35,5 +37,5 @@ pub use endpoint::{Endpoint, EndpointId, EndpointKey, EndpointSpec};
 pub use error::Unroutable;
 pub use policy::Policy;
 pub use pool::{EndpointEvent, Pool};
-pub use router::{Ask, Router, RouterSettings};
+pub use router::{Ask, Router, RouterSettings, Sent};
 pub use units::{Blocks, Tokens};

@@ -57,7 +57,7 @@ fn the_oldest_goes_first_and_from_its_end() {
             index.check_invariants();
         }
         for (prompt, held) in *expected {
-            let found = index.held(&blocks(prompt), A);
+            let found = index.held(&blocks(prompt), A).blocks;
             assert_eq!(
                 found,
                 Blocks(*held),
@@ -75,7 +75,7 @@ fn a_prompt_longer_than_the_capacity_keeps_its_leading_blocks() {
         index.insert(&long(count as u64, count), A);
         index.check_invariants();
         assert_eq!(
-            index.held(&long(count as u64, count), A),
+            index.held(&long(count as u64, count), A).blocks,
             Blocks(held as u32)
         );
         assert_eq!(index.occupancy(A), DEFAULT_CAPACITY);
@@ -97,11 +97,11 @@ fn a_lowered_capacity_forgets_at_once_and_a_raised_one_keeps_more() {
     index.set_capacity(A, Blocks(10));
     index.check_invariants();
     assert_eq!(index.occupancy(A), Blocks(10));
-    assert_eq!(index.held(&long(999, 1), A), Blocks(1));
-    assert_eq!(index.held(&long(989, 1), A), Blocks::ZERO);
+    assert_eq!(index.held(&long(999, 1), A).blocks, Blocks(1));
+    assert_eq!(index.held(&long(989, 1), A).blocks, Blocks::ZERO);
     index.set_capacity(A, Blocks(11));
     index.insert(&long(2_000, 1), A);
-    assert_eq!(index.held(&long(990, 1), A), Blocks(1));
+    assert_eq!(index.held(&long(990, 1), A).blocks, Blocks(1));
     assert_eq!(index.occupancy(A), Blocks(11));
 }
 
@@ -129,9 +129,13 @@ fn truncating_forgets_the_rest_of_the_chain_and_what_hangs_below() {
     index.truncate(&blocks("abcdef"), A, Blocks(3));
     index.check_invariants();
     for (prompt, held) in [("abcdef", 3), ("abcdxy", 3), ("abq", 3), ("zz", 2)] {
-        assert_eq!(index.held(&blocks(prompt), A), Blocks(held), "{prompt}");
         assert_eq!(
-            index.held(&blocks(prompt), B),
+            index.held(&blocks(prompt), A).blocks,
+            Blocks(held),
+            "{prompt}"
+        );
+        assert_eq!(
+            index.held(&blocks(prompt), B).blocks,
             Blocks(prompt.len() as u32),
             "{prompt}"
         );
@@ -192,7 +196,7 @@ fn a_removed_endpoint_is_as_one_never_seen() {
     assert_eq!(index.occupancy(A), Blocks::ZERO);
     index.insert(&blocks("abc"), A);
     assert_eq!(
-        index.held(&blocks("abc"), A),
+        index.held(&blocks("abc"), A).blocks,
         Blocks(3),
         "its capacity was forgotten too"
     );
@@ -217,8 +221,8 @@ fn the_limit_in_bytes_holds_exactly_and_one_byte_less_evicts() {
     assert_eq!(fill(exact + 1).stats().evicted_for_bytes, 0);
     let short = fill(exact - 1);
     assert_eq!(short.stats().evicted_for_bytes, 400, "the oldest prompt");
-    assert_eq!(short.held(&long(0, 400), A), Blocks::ZERO);
-    assert_eq!(short.held(&long(1, 400), A), Blocks(400));
+    assert_eq!(short.held(&long(0, 400), A).blocks, Blocks::ZERO);
+    assert_eq!(short.held(&long(1, 400), A).blocks, Blocks(400));
 }
 
 #[test]
@@ -234,8 +238,12 @@ fn bytes_are_taken_from_whoever_used_them_least_recently() {
             break;
         }
     }
-    assert_eq!(index.held(&long(0, 500), A), Blocks(500), "old, but in use");
-    assert_eq!(index.held(&long(1, 500), B), Blocks::ZERO);
+    assert_eq!(
+        index.held(&long(0, 500), A).blocks,
+        Blocks(500),
+        "old, but in use"
+    );
+    assert_eq!(index.held(&long(1, 500), B).blocks, Blocks::ZERO);
 }
 
 #[test]
@@ -244,14 +252,14 @@ fn what_never_fits_is_refused_aloud_and_its_beginning_kept() {
     index.set_capacity(A, Blocks(100_000));
     index.insert(&long(0, 50_000), A);
     index.check_invariants();
-    let held = index.held(&long(0, 50_000), A);
+    let held = index.held(&long(0, 50_000), A).blocks;
     assert!(held > Blocks(1_000) && held < Blocks(50_000), "{held}");
     assert_eq!(index.stats().refused, 1);
 
     let tiny = PrefixIndex::new(IndexLimits { max_bytes: 0 });
     tiny.insert(&long(0, 1), A);
     tiny.set_capacity(A, Blocks(1));
-    assert_eq!(tiny.held(&long(0, 1), A), Blocks::ZERO);
+    assert_eq!(tiny.held(&long(0, 1), A).blocks, Blocks::ZERO);
     assert_eq!(tiny.stats().refused, 2);
 }
 
@@ -306,7 +314,9 @@ fn threads_may_read_and_write_at_once() {
                             0 => index.remove(endpoint),
                             1 => index.set_capacity(endpoint, Blocks(at as u32)),
                             2 => index.truncate(&prompt, endpoint, Blocks(7)),
-                            _ => index.insert(&prompt, endpoint),
+                            _ => {
+                                index.insert(&prompt, endpoint);
+                            }
                         }
                     }
                 })
@@ -317,7 +327,7 @@ fn threads_may_read_and_write_at_once() {
                 let prompt = [blocks("shared"), long(3, 100)].concat();
                 let found = index.matches(&prompt, &[A], 4, 0);
                 assert!(found.deepest() <= Blocks(106));
-                assert!(found.iter().all(|(_, held)| held <= found.deepest()));
+                assert!(found.iter().all(|(_, held)| held.blocks <= found.deepest()));
             }
         });
         for writer in writers {

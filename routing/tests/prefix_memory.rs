@@ -140,7 +140,9 @@ fn long_conversations(limit: u64) {
             0 => index.truncate(&blocks, endpoint, Blocks(50)),
             1 => index.remove(endpoint),
             2 => index.set_capacity(endpoint, Blocks(3_000)),
-            _ => index.insert(&blocks, endpoint),
+            _ => {
+                index.insert(&blocks, endpoint);
+            }
         });
     }
     assert!(
@@ -166,7 +168,9 @@ fn many_holders_of_short_prompts(limit: u64) {
     for _ in 0..30_000_u64 {
         let endpoint = EndpointId(dice.below(500) as u32);
         let blocks = prompt(0, 20, dice.below(2_000), dice.below(6));
-        watched.call(|index| index.insert(&blocks, endpoint));
+        watched.call(|index| {
+            index.insert(&blocks, endpoint);
+        });
     }
     assert!(
         watched.index.stats().evicted_for_bytes > 0,

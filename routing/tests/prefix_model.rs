@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use warmgate_routing::block::BlockHash;
 use warmgate_routing::endpoint::EndpointId;
-use warmgate_routing::prefix::{DEFAULT_CAPACITY, IndexLimits, PrefixIndex};
+use warmgate_routing::prefix::{DEFAULT_CAPACITY, IndexLimits, PrefixIndex, PrefixMatch};
 use warmgate_routing::units::Blocks;
 
 const ENDPOINTS: u32 = 5;
@@ -144,7 +144,9 @@ impl ModelEndpoint {
 
 fn apply(index: &PrefixIndex, call: &Call) {
     match call {
-        Call::Insert(prompt, at) => index.insert(&chain(prompt), EndpointId(*at)),
+        Call::Insert(prompt, at) => {
+            index.insert(&chain(prompt), EndpointId(*at));
+        }
         Call::Truncate(prompt, at, keep) => {
             index.truncate(&chain(prompt), EndpointId(*at), Blocks(*keep));
         }
@@ -153,15 +155,23 @@ fn apply(index: &PrefixIndex, call: &Call) {
     }
 }
 
+fn in_blocks(found: &PrefixMatch) -> impl Iterator<Item = (EndpointId, Blocks)> {
+    found.iter().map(|(endpoint, held)| (endpoint, held.blocks))
+}
+
 /// Everything that can be asked about one prompt.
 fn compare(index: &PrefixIndex, model: &Model, prompt: &[BlockHash], seed: u64) {
     let expected: Vec<(EndpointId, Blocks)> = (0..ENDPOINTS)
         .map(|at| (EndpointId(at), Blocks(model.held(prompt, at) as u32)))
         .collect();
     for &(endpoint, blocks) in &expected {
-        assert_eq!(index.held(prompt, endpoint), blocks, "held by {endpoint:?}");
+        assert_eq!(
+            index.held(prompt, endpoint).blocks,
+            blocks,
+            "held by {endpoint:?}"
+        );
         let alone = index.matches(prompt, &[endpoint], 0, seed);
-        assert_eq!(alone.get(endpoint), blocks, "match of {endpoint:?}");
+        assert_eq!(alone.get(endpoint).blocks, blocks, "match of {endpoint:?}");
         assert!(alone.iter().len() <= 1);
     }
     let mut holders = expected.clone();
@@ -177,15 +187,19 @@ fn compare(index: &PrefixIndex, model: &Model, prompt: &[BlockHash], seed: u64) 
         &[everyone.clone(), everyone.clone()].concat(),
     ] {
         let found = index.matches(prompt, also, usize::MAX, seed);
-        assert_eq!(found.iter().collect::<Vec<_>>(), holders, "all holders");
+        assert_eq!(
+            in_blocks(&found).collect::<Vec<_>>(),
+            holders,
+            "all holders"
+        );
         let deepest = holders.iter().map(|&(_, blocks)| blocks).max();
         assert_eq!(found.deepest(), deepest.unwrap_or_default());
     }
     holders.sort_by_key(|&(_, blocks)| Reverse(blocks));
     for room in 0..holders.len() {
         let found = index.matches(prompt, &[], room, seed);
-        assert!(found.iter().all(|pair| expected.contains(&pair)));
-        let mut depths: Vec<Blocks> = found.iter().map(|(_, blocks)| blocks).collect();
+        assert!(in_blocks(&found).all(|pair| expected.contains(&pair)));
+        let mut depths: Vec<Blocks> = in_blocks(&found).map(|(_, blocks)| blocks).collect();
         depths.sort_by_key(|&blocks| Reverse(blocks));
         let deepest: Vec<Blocks> = holders[..room].iter().map(|&(_, blocks)| blocks).collect();
         assert_eq!(depths, deepest, "the {room} deepest holders");
@@ -238,10 +252,10 @@ proptest! {
             if let Call::Insert(prompt, at) = call {
                 let prompt = chain(prompt);
                 for at in 0..ENDPOINTS {
-                    prop_assert!(index.held(&prompt, EndpointId(at)).0 as usize <= model.held(&prompt, at));
+                    prop_assert!(index.held(&prompt, EndpointId(at)).blocks.0 as usize <= model.held(&prompt, at));
                 }
                 if index.stats().refused == refused {
-                    let held = index.held(&prompt, EndpointId(*at)).0 as usize;
+                    let held = index.held(&prompt, EndpointId(*at)).blocks.0 as usize;
                     prop_assert_eq!(held, model.held(&prompt, *at));
                 }
             }

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use warmgate_routing::block::{BlockHash, BlockSize};
 use warmgate_routing::endpoint::{Endpoint, EndpointKey, Engine, Serving};
+use warmgate_routing::feedback::Reported;
 use warmgate_routing::health::{Failure, Standing};
 use warmgate_routing::ledger::Load;
 use warmgate_routing::prefix::{DEFAULT_CAPACITY as UNREPORTED, IndexStats};
@@ -80,6 +81,7 @@ fn held(router: &Router, prompt: &PromptBlocks, name: &str) -> Blocks {
     router
         .index()
         .held(&prompt.hashes, endpoint(router, name).id)
+        .blocks
 }
 
 /// Sends the prompt to that endpoint, and is answered.
@@ -380,7 +382,16 @@ mod decisions {
         let router = router(&["a"]);
         let prompt = prompt(1, 8);
         assert_eq!(decide(&router, "m", &prompt).unwrap().prompt, Tokens(512));
-        router.learn("m", &prompt, Tokens(1_024));
+        let sent = router.send(
+            &decide(&router, "m", &prompt).unwrap().order[0],
+            &prompt,
+            now(),
+        );
+        let reported = Reported {
+            prompt_tokens: Some(Tokens(1_024)),
+            cached_tokens: None,
+        };
+        router.reported(&sent, "m", &prompt, reported, now());
         assert_eq!(decide(&router, "m", &prompt).unwrap().prompt, Tokens(1_024));
         assert_eq!(decide(&router, "n", &prompt).unwrap().prompt, Tokens(512));
     }

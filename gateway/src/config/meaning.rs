@@ -182,6 +182,7 @@ fn pool(
                 max_bytes: raw.index_bytes,
             },
             capacity: raw.capacity_tokens.map(Tokens),
+            ..RouterSettings::default()
         },
         scrape: scrape(&raw.scrape),
     })

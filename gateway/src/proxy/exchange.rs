@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue};
 use pingora::connectors::http::Connector;
 use pingora::proxy::Session;
+use warmgate_routing::feedback::Reported;
 use warmgate_routing::health::Failure;
 use warmgate_routing::request::Api;
 
@@ -80,7 +81,7 @@ async fn relay(
     let Answered {
         choice,
         answer,
-        guard,
+        mut sent,
     } = answered;
     let status = answer.header().status;
     context.status = Some(status);
@@ -94,7 +95,7 @@ async fn relay(
     let relay = Relay {
         connector,
         answer,
-        guard,
+        sent: &mut sent,
         added,
         shape,
         client_timeout: context.live.forward.idle_timeout,
@@ -110,10 +111,13 @@ async fn relay(
             choice.endpoint.health.note_success();
         }
     }
-    if let Some(counted) = passage.heard.usage.prompt {
-        let model = plan.way.rename.unwrap_or(&plan.model);
-        pool.router.learn(model, &plan.prompt, counted);
-    }
+    let reported = Reported {
+        prompt_tokens: passage.heard.usage.prompt,
+        cached_tokens: passage.heard.usage.cached,
+    };
+    let model = plan.way.rename.unwrap_or(&plan.model);
+    pool.router
+        .reported(&sent, model, &plan.prompt, reported, Instant::now());
     outcome
 }
 

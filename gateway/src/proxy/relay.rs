@@ -8,7 +8,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Version};
 use pingora::connectors::http::Connector;
 use pingora::proxy::Session;
-use warmgate_routing::ledger::LoadGuard;
+use warmgate_routing::Sent;
 
 use crate::error::ErrorShape;
 use crate::proxy::forward::Answer;
@@ -34,8 +34,8 @@ pub struct Relay<'a> {
     pub connector: &'a Connector,
     /// Its header has been read.
     pub answer: Answer,
-    /// Its weight; moves at the first token, ends with the relay.
-    pub guard: LoadGuard,
+    /// Its weight moves at the first token.
+    pub sent: &'a mut Sent,
     /// Headers that this gateway adds.
     pub added: Vec<(HeaderName, HeaderValue)>,
     /// In which shape to report that an engine broke off.
@@ -110,7 +110,7 @@ impl Relay<'_> {
             listener.feed(&bytes);
             if passage.first_token_at.is_none() && listener.has_begun() {
                 passage.first_token_at = Some(Instant::now());
-                self.guard.note_first_token();
+                self.sent.note_first_token();
             }
             write(session, bytes, matches!(after, After::End)).await?;
             match after {

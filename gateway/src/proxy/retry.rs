@@ -9,9 +9,8 @@ use std::time::Instant;
 use http::StatusCode;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
-use warmgate_routing::Choice;
 use warmgate_routing::health::Failure;
-use warmgate_routing::ledger::LoadGuard;
+use warmgate_routing::{Choice, Sent};
 
 use crate::config::Forward;
 use crate::error::GatewayError;
@@ -44,8 +43,8 @@ pub struct Answered<'a> {
     pub choice: &'a Choice,
     /// What.
     pub answer: Answer,
-    /// Its weight there; to be held until the answer is complete.
-    pub guard: LoadGuard,
+    /// Its weight there, and what was believed; to be held until the answer is complete.
+    pub sent: Sent,
 }
 
 /// What one attempt came to.
@@ -71,7 +70,7 @@ pub async fn first_answer<'a>(
         context.attempts += 1;
         context.endpoint = Some(Arc::clone(&choice.endpoint));
         context.matched = choice.matched;
-        let guard = plan
+        let sent = plan
             .way
             .pool
             .router
@@ -86,14 +85,14 @@ pub async fn first_answer<'a>(
                 return Ok(Answered {
                     choice,
                     answer,
-                    guard,
+                    sent,
                 });
             }
             Attempt::Refused(answer, _) if is_last => {
                 return Ok(Answered {
                     choice,
                     answer,
-                    guard,
+                    sent,
                 });
             }
             Attempt::Failed(error, _) if is_last => return Err(error.into()),

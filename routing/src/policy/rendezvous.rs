@@ -30,13 +30,18 @@ pub(super) fn order<'a>(view: &View<'a>, key: u64) -> Vec<&'a Arc<Endpoint>> {
     let mut order: Vec<(u64, &Arc<Endpoint>)> = view
         .endpoints
         .iter()
-        .map(|endpoint| {
-            (
-                xxh3_64_with_seed(endpoint.spec.key.0.as_bytes(), key),
-                endpoint,
-            )
-        })
+        .map(|endpoint| (weight(endpoint, key), endpoint))
         .collect();
     order.sort_unstable_by_key(|(weight, endpoint)| (std::cmp::Reverse(*weight), endpoint.id));
     order.into_iter().map(|(_, endpoint)| endpoint).collect()
+}
+
+/// The first of that order that is usable.
+pub(super) fn home<'a>(view: &View<'a>, key: u64) -> Option<&'a Arc<Endpoint>> {
+    view.usable()
+        .max_by_key(|endpoint| (weight(endpoint, key), std::cmp::Reverse(endpoint.id)))
+}
+
+fn weight(endpoint: &Endpoint, key: u64) -> u64 {
+    xxh3_64_with_seed(endpoint.spec.key.0.as_bytes(), key)
 }

@@ -10,7 +10,7 @@ use crate::block::{BlockSize, PromptBlocks};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::ledger::{Load, RequestCost};
 use crate::pool::by_id;
-use crate::prefix::PrefixIndex;
+use crate::prefix::{Held, PrefixIndex};
 use crate::request::SessionKey;
 use crate::tokens::BytesPerToken;
 use crate::units::{Blocks, Tokens};
@@ -57,6 +57,8 @@ pub struct Candidate<'a> {
     pub held: Blocks,
     /// The same in tokens.
     pub matched: Tokens,
+    /// Of these, tokens that it would have to load from a tier behind its device.
+    pub loaded: Tokens,
     /// What the request would weigh there.
     pub cost: RequestCost,
 }
@@ -115,14 +117,14 @@ impl<'a> View<'a> {
         let mut sample = sample.into_iter().peekable();
         for (id, held) in matches.iter() {
             while let Some(endpoint) = sample.next_if(|endpoint| endpoint.id < id) {
-                add(endpoint, Blocks::ZERO);
+                add(endpoint, Held::default());
             }
             let sampled = sample.next_if(|endpoint| endpoint.id == id);
             if let Some(endpoint) = sampled.or_else(|| by_id(self.endpoints, id)) {
                 add(endpoint, held);
             }
         }
-        sample.for_each(|endpoint| add(endpoint, Blocks::ZERO));
+        sample.for_each(|endpoint| add(endpoint, Held::default()));
         candidates
     }
 
@@ -146,15 +148,20 @@ impl<'a> View<'a> {
     fn candidate_holding(
         &self,
         endpoint: &'a Arc<Endpoint>,
-        held: Blocks,
+        held: Held,
         prompt: Tokens,
     ) -> Candidate<'a> {
-        let held_bytes = u64::from(held.0) * self.block_size.bytes() as u64;
+        let tokens = |blocks: Blocks| {
+            let bytes = u64::from(blocks.0) * self.block_size.bytes() as u64;
+            self.rate.tokens(bytes)
+        };
         // Engines recompute at least the last token, to have something to sample from.
-        let matched = self
-            .rate
-            .tokens(held_bytes)
-            .min(prompt.saturating_sub(Tokens(1)));
+        let matched = tokens(held.blocks).min(prompt.saturating_sub(Tokens(1)));
+        let loaded = if held.device < held.blocks {
+            matched.saturating_sub(tokens(held.device))
+        } else {
+            Tokens::ZERO
+        };
         let cost = RequestCost {
             uncached: prompt.saturating_sub(matched),
             prompt,
@@ -162,8 +169,9 @@ impl<'a> View<'a> {
         Candidate {
             endpoint,
             load: endpoint.load.now(),
-            held,
+            held: held.blocks,
             matched,
+            loaded,
             cost,
         }
     }

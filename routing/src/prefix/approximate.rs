@@ -3,7 +3,7 @@
 use parking_lot::RwLock;
 
 use super::tree::Tree;
-use super::{IndexLimits, IndexStats, PrefixMatch};
+use super::{CacheSizes, Held, IndexLimits, IndexStats, PrefixMatch, Recall};
 use crate::block::BlockHash;
 use crate::endpoint::EndpointId;
 use crate::units::Blocks;
@@ -53,22 +53,24 @@ impl PrefixIndex {
 
     /// How many leading blocks of `prompt` one endpoint is believed to hold.
     #[must_use]
-    pub fn held(&self, prompt: &[BlockHash], endpoint: EndpointId) -> Blocks {
+    pub fn held(&self, prompt: &[BlockHash], endpoint: EndpointId) -> Held {
         self.tree.read().held(prompt, endpoint)
     }
 
     /// Records that `prompt` was sent to `endpoint`, which holds it from now on, as newest.
+    /// Returns what was believed just before.
     ///
     /// Of a prompt longer than the endpoint's capacity the leading blocks are recorded: they are
     /// what an engine can match again. What has to make room is forgotten, the oldest first.
-    pub fn insert(&self, prompt: &[BlockHash], endpoint: EndpointId) {
+    pub fn insert(&self, prompt: &[BlockHash], endpoint: EndpointId) -> Recall {
         let mut tree = self.tree.write();
-        tree.insert(prompt, endpoint, DEFAULT_CAPACITY);
+        let recall = tree.insert(prompt, endpoint);
         let is_unfinished = tree.trim(endpoint, HOLDINGS_PER_LOCK);
         drop(tree);
         if is_unfinished {
             self.in_pieces(|tree| tree.trim(endpoint, HOLDINGS_PER_LOCK));
         }
+        recall
     }
 
     /// Forgets what `endpoint` was believed to hold of `prompt` beyond its first `keep` blocks,
@@ -77,13 +79,33 @@ impl PrefixIndex {
         self.in_pieces(|tree| tree.truncate(prompt, endpoint, keep.0, HOLDINGS_PER_LOCK));
     }
 
-    /// Sets how much `endpoint` can hold, instead of [`DEFAULT_CAPACITY`]; what exceeds it is
-    /// forgotten, the oldest first. With a capacity of zero nothing is recorded.
+    /// Sets how much `endpoint` can hold, and nothing is remembered beyond: see [`Self::set_sizes`].
     pub fn set_capacity(&self, endpoint: EndpointId, capacity: Blocks) {
-        if !self.tree.write().set_capacity(endpoint, capacity) {
+        self.set_sizes(endpoint, CacheSizes::exactly(capacity));
+    }
+
+    /// Sets how much `endpoint` can hold and how much of it is remembered, instead of
+    /// [`DEFAULT_CAPACITY`] for all three; what exceeds them is forgotten, the oldest first. With
+    /// sizes of zero nothing is recorded. A size smaller than the one before it counts as equal.
+    pub fn set_sizes(&self, endpoint: EndpointId, sizes: CacheSizes) {
+        let total = sizes.total.max(sizes.device);
+        let sizes = CacheSizes {
+            total,
+            ghosts: sizes.ghosts.max(total),
+            ..sizes
+        };
+        if !self.tree.write().set_sizes(endpoint, sizes) {
             return;
         }
         self.in_pieces(|tree| tree.trim(endpoint, HOLDINGS_PER_LOCK));
+    }
+
+    /// How much `endpoint` is believed to be able to hold.
+    #[must_use]
+    pub fn sizes(&self, endpoint: EndpointId) -> CacheSizes {
+        let tree = self.tree.read();
+        let record = tree.records.get(endpoint);
+        record.map_or(CacheSizes::exactly(DEFAULT_CAPACITY), |record| record.sizes)
     }
 
     /// Forgets what `endpoint` was believed to hold, and keeps its capacity: for an engine that

@@ -1,5 +1,6 @@
 //! What the index keeps for each endpoint: its capacity, how much of it is used, what is oldest.
 
+use super::CacheSizes;
 use super::lru::{Order, Recency};
 use super::slab::heap_bytes;
 use crate::endpoint::EndpointId;
@@ -7,17 +8,17 @@ use crate::endpoint::EndpointId;
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) id: EndpointId,
-    pub(super) capacity_blocks: u64,
+    pub(super) sizes: CacheSizes,
     /// Sum over its holdings.
     pub(super) blocks: u64,
     pub(super) recency: Recency,
 }
 
 impl Record {
-    fn new(id: EndpointId, capacity_blocks: u64) -> Record {
+    fn new(id: EndpointId, sizes: CacheSizes) -> Record {
         Record {
             id,
-            capacity_blocks,
+            sizes,
             blocks: 0,
             recency: Recency::new(Order::Endpoint),
         }
@@ -25,7 +26,7 @@ impl Record {
 
     /// Blocks too many.
     pub(super) fn excess_blocks(&self) -> u64 {
-        self.blocks.saturating_sub(self.capacity_blocks)
+        self.blocks.saturating_sub(u64::from(self.sizes.ghosts.0))
     }
 }
 
@@ -73,13 +74,12 @@ impl Records {
         &mut self.records[position]
     }
 
-    pub(super) fn insert(&mut self, position: usize, id: EndpointId, capacity_blocks: u64) {
+    pub(super) fn insert(&mut self, position: usize, id: EndpointId, sizes: CacheSizes) {
         if self.records.len() == self.records.capacity() {
             self.records
                 .reserve_exact(self.grown_capacity() - self.records.len());
         }
-        self.records
-            .insert(position, Record::new(id, capacity_blocks));
+        self.records.insert(position, Record::new(id, sizes));
     }
 
     pub(super) fn remove(&mut self, id: EndpointId) {

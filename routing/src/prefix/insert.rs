@@ -5,9 +5,9 @@ use super::lru::{Holding, Order};
 use super::node::{Holder, Node, RUN_BLOCKS_MAX};
 use super::slab::{NONE, heap_bytes};
 use super::tree::{Step, Tree};
+use super::{CacheSizes, DEFAULT_CAPACITY, Recall};
 use crate::block::BlockHash;
 use crate::endpoint::EndpointId;
-use crate::units::Blocks;
 
 /// How far the endpoint's path is recorded: the last node, the holding there, blocks so far.
 #[derive(Clone, Copy)]
@@ -31,17 +31,17 @@ enum Change {
 
 impl Tree {
     /// Records that `endpoint` holds `prompt`, as newest. It may exceed its capacity afterwards.
-    pub(super) fn insert(&mut self, prompt: &[BlockHash], endpoint: EndpointId, default: Blocks) {
+    pub(super) fn insert(&mut self, prompt: &[BlockHash], endpoint: EndpointId) -> Recall {
+        let recall = Recall {
+            held: self.held(prompt, endpoint),
+        };
+        let default = CacheSizes::exactly(DEFAULT_CAPACITY);
         let Some(record) = self.ensure_record(endpoint, default) else {
             self.refused += 1;
-            return;
+            return recall;
         };
         // The leading blocks are what an engine would match; the rest could only push them out.
-        let capacity = self
-            .records
-            .at(record)
-            .capacity_blocks
-            .min(u64::from(u32::MAX)) as usize;
+        let capacity = self.records.at(record).sizes.ghosts.0 as usize;
         let prompt = &prompt[..prompt.len().min(capacity)];
         let mut reached = Reached {
             node: NONE,
@@ -55,24 +55,25 @@ impl Tree {
                 self.apply(&change, rest, endpoint, record, &mut reached);
             } else if !self.evict_oldest_before(reached.holding) {
                 self.refused += 1;
-                return;
+                return recall;
             }
         }
+        recall
     }
 
     /// Returns whether the endpoint now holds too much.
-    pub(super) fn set_capacity(&mut self, endpoint: EndpointId, capacity: Blocks) -> bool {
-        let Some(record) = self.ensure_record(endpoint, capacity) else {
+    pub(super) fn set_sizes(&mut self, endpoint: EndpointId, sizes: CacheSizes) -> bool {
+        let Some(record) = self.ensure_record(endpoint, sizes) else {
             self.refused += 1;
             return false;
         };
         let record = self.records.at_mut(record);
-        record.capacity_blocks = u64::from(capacity.0);
+        record.sizes = sizes;
         record.excess_blocks() > 0
     }
 
     /// Position of the endpoint's record, made where missing; none where there is no room for it.
-    fn ensure_record(&mut self, endpoint: EndpointId, default: Blocks) -> Option<usize> {
+    fn ensure_record(&mut self, endpoint: EndpointId, default: CacheSizes) -> Option<usize> {
         let position = match self.records.position(endpoint) {
             Ok(position) => return Some(position),
             Err(position) => position,
@@ -82,8 +83,7 @@ impl Tree {
                 return None;
             }
         }
-        self.records
-            .insert(position, endpoint, u64::from(default.0));
+        self.records.insert(position, endpoint, default);
         Some(position)
     }
 

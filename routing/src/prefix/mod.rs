@@ -45,9 +45,9 @@
 //! index.insert(&turn(6), b);
 //!
 //! let found = index.matches(&turn(9), &[c], 8, 0);
-//! assert_eq!(found.get(a), Blocks(4));
-//! assert_eq!(found.get(b), Blocks(6));
-//! assert_eq!(found.get(c), Blocks::ZERO);
+//! assert_eq!(found.get(a).blocks, Blocks(4));
+//! assert_eq!(found.get(b).blocks, Blocks(6));
+//! assert_eq!(found.get(c).blocks, Blocks::ZERO);
 //! assert_eq!(found.deepest(), Blocks(6));
 //! ```
 
@@ -64,10 +64,12 @@ mod insert;
 mod invariants;
 mod lru;
 mod node;
+mod recall;
 mod slab;
 mod tree;
 
 pub use approximate::{DEFAULT_CAPACITY, PrefixIndex};
+pub use recall::Recall;
 
 /// Default of [`IndexLimits::max_bytes`]: 30 million distinct blocks, or 2 billion tokens.
 pub const DEFAULT_MAX_BYTES: u64 = 256 << 20;
@@ -108,26 +110,59 @@ pub struct IndexStats {
     pub refused: u64,
 }
 
+/// How much one endpoint can hold, in blocks: each includes the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSizes {
+    /// On its device.
+    pub device: Blocks,
+    /// On its device and in whatever lies behind it: host memory, a shared store.
+    pub total: Blocks,
+    /// Remembered at all. What exceeds `total` is not believed to be held, but is recognised when
+    /// an engine turns out to hold it after all.
+    pub ghosts: Blocks,
+}
+
+impl CacheSizes {
+    /// A device with nothing behind it, of which nothing is remembered beyond what it holds.
+    #[must_use]
+    pub fn exactly(capacity: Blocks) -> CacheSizes {
+        CacheSizes {
+            device: capacity,
+            total: capacity,
+            ghosts: capacity,
+        }
+    }
+}
+
+/// How much of one prompt one endpoint is believed to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    /// Leading blocks, on whatever tier.
+    pub blocks: Blocks,
+    /// Of these, leading blocks on the device; the rest has to be loaded from a tier behind it.
+    pub device: Blocks,
+}
+
 /// How many leading blocks of one prompt each of some endpoints is believed to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrefixMatch {
     // Sorted by endpoint, none of them zero.
-    held: SmallVec<[(EndpointId, Blocks); 16]>,
+    held: SmallVec<[(EndpointId, Held); 16]>,
     deepest: Blocks,
 }
 
 impl PrefixMatch {
     /// What `endpoint` holds. Zero as well where it was neither asked for nor among the deepest.
     #[must_use]
-    pub fn get(&self, endpoint: EndpointId) -> Blocks {
+    pub fn get(&self, endpoint: EndpointId) -> Held {
         match self.held.binary_search_by_key(&endpoint, |&(id, _)| id) {
             Ok(position) => self.held[position].1,
-            Err(_) => Blocks::ZERO,
+            Err(_) => Held::default(),
         }
     }
 
     /// Endpoints that hold at least one block, in the order of their ids, with what they hold.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (EndpointId, Blocks)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (EndpointId, Held)> {
         self.held.iter().copied()
     }
 
@@ -142,8 +177,8 @@ impl PrefixMatch {
         self.deepest
     }
 
-    fn push(&mut self, endpoint: EndpointId, blocks: Blocks) {
-        self.held.push((endpoint, blocks));
+    fn push(&mut self, endpoint: EndpointId, held: Held) {
+        self.held.push((endpoint, held));
     }
 
     fn settle(&mut self) {

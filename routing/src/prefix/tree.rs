@@ -7,7 +7,7 @@ use super::endpoints::Records;
 use super::lru::{Holding, Order, Recency};
 use super::node::{Node, RUN_BLOCKS_MAX};
 use super::slab::{NONE, Slab, heap_bytes};
-use super::{IndexStats, PrefixMatch};
+use super::{Held, IndexStats, PrefixMatch};
 use crate::block::BlockHash;
 use crate::endpoint::EndpointId;
 use crate::units::Blocks;
@@ -118,7 +118,7 @@ impl Tree {
     }
 
     /// How many leading blocks `endpoint` holds.
-    pub(super) fn held(&self, prompt: &[BlockHash], endpoint: EndpointId) -> Blocks {
+    pub(super) fn held(&self, prompt: &[BlockHash], endpoint: EndpointId) -> Held {
         let (mut parent, mut rest) = (NONE, prompt);
         let mut depth = 0;
         while let Some(step) = self.step(parent, rest) {
@@ -134,7 +134,11 @@ impl Tree {
             parent = step.node;
             rest = &rest[step.matched..];
         }
-        Blocks(depth as u32)
+        let blocks = Blocks(depth as u32);
+        Held {
+            blocks,
+            device: blocks,
+        }
     }
 
     pub(super) fn matches(
@@ -213,7 +217,11 @@ impl Tree {
         }
     }
 
-    fn depth(&self, step: Step, held: u32) -> Blocks {
-        Blocks(self.nodes[step.node].start + held.min(step.matched as u32))
+    fn depth(&self, step: Step, held: u32) -> Held {
+        let blocks = Blocks(self.nodes[step.node].start + held.min(step.matched as u32));
+        Held {
+            blocks,
+            device: blocks,
+        }
     }
 }

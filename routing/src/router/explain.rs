@@ -3,9 +3,16 @@
 use std::sync::Arc;
 
 use crate::decision::{EXPLAIN_ROWS_MAX, Explanation, Row};
+use crate::endpoint::EndpointId;
 use crate::policy::{Ranked, View};
+use crate::units::Tokens;
 
-pub(super) fn table(policy: &'static str, view: &View<'_>, ranked: &[Ranked<'_>]) -> Explanation {
+pub(super) fn table(
+    policy: &'static str,
+    view: &View<'_>,
+    ranked: &[Ranked<'_>],
+    capacity: impl Fn(EndpointId) -> Tokens,
+) -> Explanation {
     let looked_at = ranked
         .iter()
         .map(|ranked| (ranked.candidate, ranked.score, Some(ranked.reason)));
@@ -20,6 +27,8 @@ pub(super) fn table(policy: &'static str, view: &View<'_>, ranked: &[Ranked<'_>]
         .map(|(candidate, score, reason)| Row {
             endpoint: Arc::clone(&candidate.endpoint.spec.authority),
             matched_tokens: candidate.matched,
+            loaded_tokens: candidate.loaded,
+            capacity_tokens: capacity(candidate.endpoint.id),
             uncached_tokens: candidate.cost.uncached,
             load: candidate.load,
             standing: candidate.endpoint.health.standing(view.now),

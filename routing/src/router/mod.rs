@@ -4,12 +4,14 @@
 //! apply, observe    discovery says who is there and how they are
 //! decide            one request -> endpoints in order; changes nothing
 //! send              the request goes there now: load guard, prefix index, trial mark
-//! learn             an engine has counted tokens
+//! reported          an engine has answered, and says what it had
 //! ```
 //! Concurrent; time and chance are arguments, so a simulation and the gateway run the same code.
 
 mod explain;
+mod learn;
 mod observe;
+mod sent;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +23,6 @@ use rand::RngCore;
 use crate::block::{BlockSize, PromptBlocks};
 use crate::decision::{Choice, Decision, Degraded};
 use crate::error::Unroutable;
-use crate::ledger::LoadGuard;
 use crate::policy::{Policy, Ranked, View};
 use crate::pool::{Pool, Registry};
 use crate::prefix::{IndexLimits, PrefixIndex};
@@ -30,16 +31,35 @@ use crate::tokens::TokenRates;
 use crate::units::Tokens;
 
 pub use observe::{DEFAULT_CAPACITY, REPORT_STALE_AFTER};
+pub use sent::Sent;
 
 /// What a router needs to know that does not change while it lives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouterSettings {
     /// Length of a block.
     pub block_size: BlockSize,
     /// Bound of the prefix index.
     pub index: IndexLimits,
-    /// Cache size of every endpoint, whatever it reports; none: as reported.
+    /// Cache size of every endpoint's device, whatever it reports; none: as reported.
     pub capacity: Option<Tokens>,
+    /// What every endpoint keeps behind its device, in host memory or a shared store, as far as
+    /// its operator says; none: nothing is known of it.
+    pub host_tier: Option<Tokens>,
+    /// Whether what engines report corrects what is believed of their caches. Without it, the
+    /// error is measured all the same.
+    pub feedback: bool,
+}
+
+impl Default for RouterSettings {
+    fn default() -> RouterSettings {
+        RouterSettings {
+            block_size: BlockSize::default(),
+            index: IndexLimits::default(),
+            capacity: None,
+            host_tier: None,
+            feedback: true,
+        }
+    }
 }
 
 /// What one request asks of a router.
@@ -151,7 +171,7 @@ impl Router {
         }
         let explanation = ask
             .explain
-            .then(|| explain::table(policy.name(), &view, &ranked));
+            .then(|| explain::table(policy.name(), &view, &ranked, |id| self.sizes(id).total));
         ranked.truncate(view.wanted);
         Ok(Decision {
             order: ranked.iter().map(choice).collect(),
@@ -160,32 +180,6 @@ impl Router {
             explanation,
         })
     }
-
-    /// The request is about to be sent to `choice`: from here on it weighs there, and its prompt
-    /// is believed to be cached there.
-    #[must_use]
-    pub fn send(&self, choice: &Choice, prompt: &PromptBlocks, now: Instant) -> LoadGuard {
-        choice.endpoint.health.note_sent(now);
-        let id = choice.endpoint.id;
-        self.index.insert(&prompt.hashes, id);
-        // Gone since the decision? Then it was forgotten before, and nobody would do it again.
-        if self.pool.load().get(id).is_none() {
-            self.index.remove(id);
-        }
-        LoadGuard::take(&choice.endpoint.load, choice.cost)
-    }
-
-    /// The request was sent to `choice` in vain: what it would have left there is not believed to
-    /// be cached. Its load guard is its holder's to drop.
-    pub fn take_back(&self, choice: &Choice, prompt: &PromptBlocks) {
-        let (id, held) = (choice.endpoint.id, choice.held);
-        self.index.truncate(&prompt.hashes, id, held);
-    }
-
-    /// An engine has counted the prompt's tokens.
-    pub fn learn(&self, model: &str, prompt: &PromptBlocks, counted: Tokens) {
-        self.rates.learn(model, prompt, counted);
-    }
 }
 
 fn choice(ranked: &Ranked<'_>) -> Choice {
@@ -193,6 +187,7 @@ fn choice(ranked: &Ranked<'_>) -> Choice {
         endpoint: Arc::clone(ranked.candidate.endpoint),
         held: ranked.candidate.held,
         matched: ranked.candidate.matched,
+        loaded: ranked.candidate.loaded,
         cost: ranked.candidate.cost,
         score: ranked.score,
         reason: ranked.reason,

@@ -7,6 +7,7 @@ use super::Router;
 use crate::endpoint::{Endpoint, EndpointKey, Observed};
 use crate::ledger::EndpointLoad;
 use crate::pool::EndpointEvent;
+use crate::prefix::CacheSizes;
 use crate::report::{EngineReport, ServedModel};
 use crate::tokens::BytesPerToken;
 use crate::units::{Blocks, Tokens};
@@ -108,8 +109,17 @@ impl Router {
             .capacity
             .or(reported)
             .unwrap_or(DEFAULT_CAPACITY);
-        let blocks = BytesPerToken::default().blocks(capacity, self.settings.block_size);
-        self.index.set_capacity(endpoint.id, blocks.max(Blocks(1)));
+        let blocks = |tokens| {
+            let blocks = BytesPerToken::default().blocks(tokens, self.settings.block_size);
+            blocks.max(Blocks(1))
+        };
+        let total = blocks(capacity + self.settings.host_tier.unwrap_or_default());
+        let sizes = CacheSizes {
+            device: blocks(capacity),
+            total,
+            ghosts: total,
+        };
+        self.index.set_sizes(endpoint.id, sizes);
     }
 }
 

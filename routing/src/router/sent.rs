@@ -1,0 +1,71 @@
+//! A request underway: its weight on the endpoint, and what was believed when it was sent.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Router;
+use crate::block::PromptBlocks;
+use crate::decision::Choice;
+use crate::endpoint::Endpoint;
+use crate::ledger::LoadGuard;
+use crate::prefix::Recall;
+use crate::units::Tokens;
+
+/// One request on its way. Dropping it gives its weight back, on whatever path.
+#[derive(Debug)]
+pub struct Sent {
+    /// Where it went.
+    pub endpoint: Arc<Endpoint>,
+    /// Prompt tokens that were believed to be cached there, by our estimate of their number.
+    pub predicted: Tokens,
+    /// All prompt tokens by the same estimate.
+    pub prompt: Tokens,
+    /// What was believed when it was sent.
+    pub recall: Recall,
+    guard: LoadGuard,
+}
+
+impl Sent {
+    /// The first token has come: the prompt is computed. Later calls change nothing.
+    pub fn note_first_token(&mut self) {
+        self.guard.note_first_token();
+    }
+}
+
+impl Router {
+    /// The request is about to be sent to `choice`: from here on it weighs there, and its prompt
+    /// is believed to be cached there.
+    #[must_use]
+    pub fn send(&self, choice: &Choice, prompt: &PromptBlocks, now: Instant) -> Sent {
+        choice.endpoint.health.note_sent(now);
+        let id = choice.endpoint.id;
+        let recall = self.index.insert(&prompt.hashes, id);
+        // Gone since the decision? Then it was forgotten before, and nobody would do it again.
+        if self.pool.load().get(id).is_none() {
+            self.index.remove(id);
+        }
+        Sent {
+            endpoint: Arc::clone(&choice.endpoint),
+            predicted: self.predicted(&recall, prompt, choice.cost.prompt),
+            prompt: choice.cost.prompt,
+            recall,
+            guard: LoadGuard::take(&choice.endpoint.load, choice.cost),
+        }
+    }
+
+    /// Tokens that are believed to be held, of a prompt of `all` tokens.
+    fn predicted(&self, recall: &Recall, prompt: &PromptBlocks, all: Tokens) -> Tokens {
+        let held_bytes = u64::from(recall.held.blocks.0) * self.settings.block_size.bytes() as u64;
+        let bytes = (prompt.bytes + prompt.further_bytes).max(1);
+        let tokens = Tokens((all.as_f64() * held_bytes as f64 / bytes as f64) as u64);
+        // Engines recompute at least the last token, to have something to sample from.
+        tokens.min(all.saturating_sub(Tokens(1)))
+    }
+
+    /// The request was sent to `choice` in vain: what it would have left there is not believed to
+    /// be cached. Its load guard is its holder's to drop.
+    pub fn take_back(&self, choice: &Choice, prompt: &PromptBlocks) {
+        let (id, held) = (choice.endpoint.id, choice.held);
+        self.index.truncate(&prompt.hashes, id, held);
+    }
+}
