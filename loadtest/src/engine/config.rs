@@ -1,7 +1,6 @@
 //! What an operator or a test can choose about a simulated engine, with vLLM's defaults.
 
-use super::model_config::ModelConfig;
-use super::timing::Timing;
+use super::model::{ModelConfig, Timing};
 
 /// Longest prompt body read, in bytes; larger ones get 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -7,9 +7,8 @@ use futures::Stream;
 
 use super::answer::Answer;
 use super::api::{ApiError, Call, Ending, Head, OutputLimit, Reply, StreamToken, Usage};
-use super::event::EventKind;
 use super::fault::FaultKind;
-use super::request::SubmitError;
+use super::model::{EventKind, SubmitError};
 use super::runner::{Job, Runner, Running};
 
 /// The response ends here without an end: hyper closes the connection.

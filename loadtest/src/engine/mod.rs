@@ -15,10 +15,7 @@
 
 mod answer;
 mod api;
-mod batch;
-mod block_cache;
 mod config;
-mod event;
 mod exchange;
 mod fault;
 mod http;
@@ -26,23 +23,17 @@ mod inspect;
 mod instant;
 mod metrics;
 mod model;
-mod model_config;
 mod prompt;
-mod request;
 mod respond;
 mod runner;
-mod sequence;
 mod server;
-mod timing;
 
-pub use block_cache::{BlockCache, BlockCensus, BlockHash};
 pub use config::{BODY_BYTES_MAX, CHOICES_MAX, ConfigError, DEFAULT_OUTPUT_TOKENS, EngineConfig};
-pub use event::{Event, EventKind};
 pub use fault::{FAULTS_MAX, Fault, FaultError, FaultKind};
 pub use inspect::{EngineState, ReceivedRequest, SHOWN_BODY_BYTES_MAX};
-pub use model::{Counters, Model};
-pub use model_config::{HOST_LOAD_TOKENS_PER_S, HostTier, ModelConfig, Scheduling, TierFill};
+pub use model::{
+    BlockCensus, BlockHash, Counters, Event, EventKind, HOST_LOAD_TOKENS_PER_S, HostTier, Model,
+    ModelConfig, Request, RequestId, Scheduling, StepWork, SubmitError, TierFill, Timing,
+};
 pub use prompt::{BYTES_PER_TOKEN, ChainRoot, Prompt};
-pub use request::{Request, RequestId, SubmitError};
 pub use server::{EngineHandle, ServeError, serve};
-pub use timing::{StepWork, Timing};

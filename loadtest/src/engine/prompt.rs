@@ -3,7 +3,7 @@
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
-use super::block_cache::BlockHash;
+use super::model::BlockHash;
 
 /// Bytes of text in one simulated token, the usual rule of thumb for English.
 pub const BYTES_PER_TOKEN: usize = 4;

@@ -8,11 +8,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::block_cache::BlockHash;
-use super::event::EventKind;
-use super::model::{Counters, Model};
-use super::model_config::ModelConfig;
-use super::request::{Request, RequestId, SubmitError};
+use super::model::{
+    BlockHash, Counters, EventKind, Model, ModelConfig, Request, RequestId, SubmitError,
+};
 
 /// One answer to compute, before it has an id.
 #[derive(Debug)]

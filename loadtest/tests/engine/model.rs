@@ -92,14 +92,26 @@ fn decodes_go_on_while_another_prompt_is_prefilled() {
 }
 
 #[test]
-fn blocks_are_visible_as_soon_as_they_are_computed() {
+fn blocks_are_visible_as_soon_as_they_are_scheduled() {
     let mut model = Model::new(config());
     model.submit(Duration::ZERO, request(1, 1, 32, 8)).unwrap();
-    model.advance(Duration::ZERO);
-    let first_chunk = model.next_wake().unwrap();
     assert_eq!(model.prefix_match(&request(9, 1, 32, 1).blocks), 0);
-    model.advance(first_chunk);
+    model.advance(Duration::ZERO);
     assert_eq!(model.prefix_match(&request(9, 1, 32, 1).blocks), 4);
+    // An abort before the step has ended does not take them back.
+    assert!(model.abort(RequestId(1)));
+    assert_eq!(model.prefix_match(&request(9, 1, 32, 1).blocks), 4);
+    assert!(drain(&mut model).is_empty());
+}
+
+#[test]
+fn two_equal_prompts_in_one_step_share() {
+    let mut model = Model::new(config());
+    model.submit(Duration::ZERO, request(1, 1, 14, 1)).unwrap();
+    model.submit(Duration::ZERO, request(2, 1, 14, 1)).unwrap();
+    let events = drain(&mut model);
+    assert_eq!((cached(&events, 1), cached(&events, 2)), (0, 12));
+    assert_eq!(model.counters().steps, 1, "14 + 2 tokens of 16");
 }
 
 #[test]

@@ -23,7 +23,8 @@ pub struct ModelConfig {
     pub capacity_blocks: u64,
     /// Tokens computed in one step at most, at least 1 (vLLM: `max_num_batched_tokens`).
     pub max_batched_tokens: u64,
-    /// Requests running at once at most (vLLM: `max_num_seqs`).
+    /// Requests running at once at most (vLLM: `max_num_seqs`); more than `max_batched_tokens`
+    /// count as that many, so that each can have its token in every step.
     pub max_seqs: usize,
     /// Most prompt tokens of one request in one step, at least 1 (vLLM:
     /// `--long-prefill-token-threshold`); none for no limit but the step's.
