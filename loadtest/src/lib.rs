@@ -4,9 +4,11 @@
 //! - [`engine`]: a simulated vLLM server, in this process or as `warmgate-loadtest engine`.
 //! - [`trace`]: recorded traffic, read from files.
 //! - [`replay`]: sends recorded or synthetic traffic and measures every answer.
+//! - [`simulate`]: routing policies against engines in virtual time, no sockets.
 //! - [`report`]: runs side by side, as numbers, a table and one HTML page.
 
 pub mod engine;
 pub mod replay;
 pub mod report;
+pub mod simulate;
 pub mod trace;

@@ -5,6 +5,7 @@
 mod engine;
 mod replay;
 mod report;
+mod simulate;
 
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
@@ -27,6 +28,8 @@ enum Command {
     Engine(engine::EngineArgs),
     /// Send a trace or a synthetic load and measure the answers.
     Replay(Box<replay::ReplayArgs>),
+    /// Run policies against simulated engines in virtual time.
+    Simulate(Box<simulate::SimulateArgs>),
     /// Compare runs in a table and on one HTML page.
     Report(report::ReportArgs),
 }
@@ -44,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Engine(args) => engine::run(args),
         Command::Replay(args) => replay::run(*args),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Report(args) => report::run(args),
     };
     match result {

@@ -42,6 +42,7 @@ mod tests {
             input_tokens,
             output_tokens: 1,
             session: None,
+            took: None,
             prompt: TracePrompt::Blocks((0..ids).collect()),
         }
     }

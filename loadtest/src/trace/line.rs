@@ -18,6 +18,7 @@ struct RawLine {
     hash_ids: Option<Vec<u64>>,
     hash_runs: Option<Vec<(u64, u64)>>,
     session_id: Option<u64>,
+    api_ms: Option<f64>,
     input: Option<String>,
     output: Option<String>,
 }
@@ -45,6 +46,10 @@ pub(super) fn parse(line: &str) -> Result<TraceRequest, String> {
         input_tokens: at_least_one(input_tokens, "input_length")?,
         output_tokens: output_tokens.ok_or("output_length is missing")?.max(1),
         session: raw.session_id,
+        // A broken time is no reason to lose the request.
+        took: raw
+            .api_ms
+            .and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok()),
         prompt,
     })
 }

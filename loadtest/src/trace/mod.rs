@@ -9,6 +9,7 @@
 //! | `hash_ids` | ids of the prompt's blocks; equal ids mean equal text |
 //! | `hash_runs` | the same as `[[first, count], ...]`, short for long runs |
 //! | `session_id`, `turn` | optional |
+//! | `api_ms` | optional: how long the answer took when it was recorded |
 //! | `input`, `output` | optional: the text itself instead of lengths and ids |
 //!
 //! A line without ids and text is a prompt that shares nothing.
@@ -35,6 +36,8 @@ pub struct TraceRequest {
     pub output_tokens: u64,
     /// The conversation it belongs to, if the trace says.
     pub session: Option<u64>,
+    /// How long its answer took when it was recorded, if the trace says.
+    pub took: Option<Duration>,
     /// What the prompt is made of.
     pub prompt: TracePrompt,
 }

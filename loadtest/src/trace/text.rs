@@ -72,6 +72,7 @@ mod tests {
             input_tokens,
             output_tokens: 1,
             session: None,
+            took: None,
             prompt: TracePrompt::Blocks(ids.to_vec()),
         }
     }

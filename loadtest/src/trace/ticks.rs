@@ -48,6 +48,7 @@ mod tests {
                 input_tokens: 1,
                 output_tokens: 1,
                 session: None,
+                took: None,
                 prompt: TracePrompt::Blocks(Vec::new()),
             })
             .collect();
