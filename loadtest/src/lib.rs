@@ -5,8 +5,10 @@
 //! - [`trace`]: recorded traffic, read from files.
 //! - [`replay`]: sends recorded or synthetic traffic and measures every answer.
 //! - [`simulate`]: routing policies against engines in virtual time, no sockets.
+//! - [`compare`]: real gateways, one after the other, in front of simulated engines.
 //! - [`report`]: runs side by side, as numbers, a table and one HTML page.
 
+pub mod compare;
 pub mod engine;
 pub mod replay;
 pub mod report;

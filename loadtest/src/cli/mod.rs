@@ -2,10 +2,12 @@
 //!
 //! Exit codes: 0 done, 1 the run failed, 2 the arguments make no sense.
 
+mod compare;
 mod engine;
 mod replay;
 mod report;
 mod simulate;
+mod traffic;
 
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
@@ -30,6 +32,8 @@ enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Run policies against simulated engines in virtual time.
     Simulate(Box<simulate::SimulateArgs>),
+    /// Measure real gateways, one after the other, in front of simulated engines.
+    Compare(Box<compare::CompareArgs>),
     /// Compare runs in a table and on one HTML page.
     Report(report::ReportArgs),
 }
@@ -48,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Engine(args) => engine::run(args),
         Command::Replay(args) => replay::run(*args),
         Command::Simulate(args) => simulate::run(*args),
+        Command::Compare(args) => compare::run(*args),
         Command::Report(args) => report::run(args),
     };
     match result {

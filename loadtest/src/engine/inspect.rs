@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const SHOWN_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Counts of one engine, as `GET /sim/state` shows them. "Answer" is one choice of one prompt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EngineState {
     /// Answers being computed.
     pub running: usize,

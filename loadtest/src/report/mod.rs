@@ -17,6 +17,7 @@ pub use html::page;
 pub use quantiles::Quantiles;
 pub use summary::{EndpointShare, LATE_MS, Summary};
 pub use table::table;
+pub(crate) use table::{Row, lay_out};
 
 use crate::replay::{Run, StoreError};
 

@@ -3,19 +3,23 @@
 use super::quantiles::Quantiles;
 use super::summary::Summary;
 
-/// One row: what it is and a cell for each run.
-pub(super) struct Row {
+/// One row: what it is and a cell for each column.
+pub(crate) struct Row {
     pub label: &'static str,
     pub cells: Vec<String>,
 }
 
 /// A table with one column for each run, for a terminal.
 pub fn table(summaries: &[Summary]) -> String {
-    let mut rows = rows(summaries);
     let names = summaries
         .iter()
         .map(|summary| summary.name.clone())
         .collect();
+    lay_out(names, rows(summaries))
+}
+
+/// Rows under the names of their columns, which are as wide as what is in them.
+pub(crate) fn lay_out(names: Vec<String>, mut rows: Vec<Row>) -> String {
     rows.insert(
         0,
         Row {
@@ -24,7 +28,7 @@ pub fn table(summaries: &[Summary]) -> String {
         },
     );
     let label_width = rows.iter().map(|row| row.label.len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..summaries.len())
+    let widths: Vec<usize> = (0..rows[0].cells.len())
         .map(|column| {
             rows.iter()
                 .map(|row| row.cells[column].chars().count())
