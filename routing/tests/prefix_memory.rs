@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 
 use warmgate_routing::block::BlockHash;
 use warmgate_routing::endpoint::EndpointId;
-use warmgate_routing::prefix::{IndexLimits, PrefixIndex};
+use warmgate_routing::prefix::{CacheSizes, IndexLimits, PrefixIndex};
 use warmgate_routing::units::Blocks;
 
 /// Counts live bytes and their peak. Its `realloc` is the trait's own: allocate, copy, free, so
@@ -38,6 +38,12 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
+
+const SIZES: CacheSizes = CacheSizes {
+    device: Blocks(500),
+    total: Blocks(1_000),
+    ghosts: Blocks(3_000),
+};
 
 /// An index, with what it has really allocated.
 struct Watched {
@@ -139,7 +145,7 @@ fn long_conversations(limit: u64) {
         watched.call(|index| match at % 50 {
             0 => index.truncate(&blocks, endpoint, Blocks(50)),
             1 => index.remove(endpoint),
-            2 => index.set_capacity(endpoint, Blocks(3_000)),
+            2 => index.set_sizes(endpoint, SIZES),
             _ => {
                 index.insert(&blocks, endpoint);
             }

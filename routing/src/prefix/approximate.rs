@@ -2,6 +2,7 @@
 
 use parking_lot::RwLock;
 
+use super::ages::Stamp;
 use super::tree::Tree;
 use super::{CacheSizes, Held, IndexLimits, IndexStats, PrefixMatch, Recall};
 use crate::block::BlockHash;
@@ -119,12 +120,20 @@ impl PrefixIndex {
         self.in_pieces(|tree| tree.remove(endpoint, HOLDINGS_PER_LOCK));
     }
 
+    /// Forgets what `endpoint` used at `stamp` or before, and keeps its sizes.
+    pub fn forget_older(&self, endpoint: EndpointId, stamp: Stamp) {
+        self.in_pieces(|tree| tree.forget_older(endpoint, stamp, HOLDINGS_PER_LOCK));
+    }
+
     /// How many blocks `endpoint` is believed to hold.
     #[must_use]
     pub fn occupancy(&self, endpoint: EndpointId) -> Blocks {
         let tree = self.tree.read();
-        let blocks = tree.records.get(endpoint).map_or(0, |record| record.blocks);
-        Blocks(u32::try_from(blocks).unwrap_or(u32::MAX))
+        let Some(record) = tree.records.get(endpoint) else {
+            return Blocks::ZERO;
+        };
+        let blocks = Blocks(u32::try_from(record.blocks).unwrap_or(u32::MAX));
+        blocks.min(record.sizes.total)
     }
 
     /// Sizes and counts, for metrics and for people.

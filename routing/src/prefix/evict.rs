@@ -1,5 +1,7 @@
 //! Forgetting: for an endpoint's capacity, for the limit in bytes, or because an engine said so.
 
+use super::ages::Stamp;
+use super::node::Holder;
 use super::slab::NONE;
 use super::tree::Tree;
 use crate::block::BlockHash;
@@ -17,20 +19,20 @@ impl Tree {
     /// Brings the endpoint down to its capacity, oldest first, by cutting at most `holdings_max`
     /// holdings. Returns whether that was not enough.
     pub(super) fn trim(&mut self, endpoint: EndpointId, holdings_max: usize) -> bool {
+        let Ok(position) = self.records.position(endpoint) else {
+            return false;
+        };
         for _ in 0..holdings_max {
-            let Some(record) = self.records.get(endpoint) else {
-                return false;
-            };
+            let record = self.records.at(position);
             let excess = record.excess_blocks();
             if excess == 0 {
-                return false;
+                break;
             }
             let blocks = excess.min(u64::from(u32::MAX)) as u32;
             self.cut(record.recency.oldest(), blocks, Cause::Capacity);
         }
-        self.records
-            .get(endpoint)
-            .is_some_and(|record| record.excess_blocks() > 0)
+        self.records.refresh_cutoffs(position);
+        self.records.at(position).excess_blocks() > 0
     }
 
     /// Forgets at most `holdings_max` holdings of the endpoint. Returns whether some are left.
@@ -109,14 +111,56 @@ impl Tree {
         None
     }
 
-    /// Forgets the oldest of all holdings, unless that is `protected` (nothing older is left) or
-    /// there is none. Returns whether it did.
-    pub(super) fn evict_oldest_before(&mut self, protected: u32) -> bool {
-        let oldest = self.recency.oldest();
+    /// Forgets a holding to make room: the oldest of the endpoint that asks for it, where that is a
+    /// ghost, so that nobody's ghosts push out what others hold; else the oldest of all, unless that
+    /// is `protected` (nothing older is left) or there is none. Returns whether it did.
+    pub(super) fn evict_before(&mut self, protected: u32, record: Option<usize>) -> bool {
+        let own = record.and_then(|record| self.oldest_ghost(record));
+        let oldest = match own {
+            Some(ghost) if ghost != protected => ghost,
+            _ => self.recency.oldest(),
+        };
         if oldest == NONE || oldest == protected {
             return false;
         }
         self.cut(oldest, u32::MAX, Cause::Bytes);
+        true
+    }
+
+    fn oldest_ghost(&self, record: usize) -> Option<u32> {
+        let record = self.records.at(record);
+        let oldest = record.recency.oldest();
+        let stamp = self.stamp(oldest)?;
+        (stamp < self.records.cutoffs(record.id).total).then_some(oldest)
+    }
+
+    /// When a holding was last used; none where it is [`NONE`].
+    fn stamp(&self, holding: u32) -> Option<Stamp> {
+        if holding == NONE {
+            return None;
+        }
+        let holding = &self.holdings[holding];
+        Some(self.nodes[holding.node].holder(holding.endpoint)?.stamp)
+    }
+
+    /// Forgets what the endpoint used at `stamp` or before, in at most `holdings_max` cuts. Returns
+    /// whether that was not enough.
+    pub(super) fn forget_older(
+        &mut self,
+        endpoint: EndpointId,
+        stamp: Stamp,
+        holdings_max: usize,
+    ) -> bool {
+        for _ in 0..holdings_max {
+            let Some(record) = self.records.get(endpoint) else {
+                return false;
+            };
+            let oldest = record.recency.oldest();
+            match self.stamp(oldest) {
+                Some(used) if used <= stamp => self.cut(oldest, u32::MAX, Cause::Told),
+                _ => return false,
+            }
+        }
         true
     }
 
@@ -131,9 +175,15 @@ impl Tree {
         let position = node
             .position(endpoint)
             .expect("invariant: a holding has its holder");
-        let held = node.holders[position].blocks;
+        let Holder {
+            blocks: held,
+            stamp,
+            ..
+        } = node.holders[position];
         let blocks = blocks.min(held);
-        self.records.of_holder(endpoint).blocks -= u64::from(blocks);
+        let record = self.records.of_holder(endpoint);
+        record.blocks -= u64::from(blocks);
+        record.ages.remove(stamp, blocks);
         match cause {
             Cause::Capacity => self.evicted_for_capacity += u64::from(blocks),
             Cause::Bytes => self.evicted_for_bytes += u64::from(blocks),

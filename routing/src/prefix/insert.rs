@@ -1,13 +1,15 @@
 //! Recording where a prompt was sent: one node at a time from the root, each step complete in
 //! itself, so that making room between two steps never meets a half-changed tree.
 
+use super::ages::Stamps;
 use super::lru::{Holding, Order};
 use super::node::{Holder, Node, RUN_BLOCKS_MAX};
 use super::slab::{NONE, heap_bytes};
 use super::tree::{Step, Tree};
-use super::{CacheSizes, DEFAULT_CAPACITY, Recall};
+use super::{CacheSizes, Cutoffs, DEFAULT_CAPACITY, Recall, RecallStep};
 use crate::block::BlockHash;
 use crate::endpoint::EndpointId;
+use crate::units::Blocks;
 
 /// How far the endpoint's path is recorded: the last node, the holding there, blocks so far.
 #[derive(Clone, Copy)]
@@ -15,6 +17,20 @@ struct Reached {
     node: u32,
     holding: u32,
     depth: usize,
+}
+
+/// One prompt on its way into the tree.
+struct Insertion {
+    endpoint: EndpointId,
+    /// Position of the endpoint's record.
+    record: usize,
+    /// Leading blocks that are recorded.
+    blocks: usize,
+    stamps: Stamps,
+    /// As they were before.
+    cutoffs: Cutoffs,
+    recall: Recall,
+    reached: Reached,
 }
 
 /// What records the next part of the prompt.
@@ -30,35 +46,84 @@ enum Change {
 }
 
 impl Tree {
-    /// Records that `endpoint` holds `prompt`, as newest. It may exceed its capacity afterwards.
+    /// Records that `endpoint` holds `prompt`, as newest. It may exceed its sizes afterwards.
     pub(super) fn insert(&mut self, prompt: &[BlockHash], endpoint: EndpointId) -> Recall {
-        let recall = Recall {
-            held: self.held(prompt, endpoint),
-        };
-        let default = CacheSizes::exactly(DEFAULT_CAPACITY);
-        let Some(record) = self.ensure_record(endpoint, default) else {
+        let Some(mut insertion) = self.begin(prompt.len(), endpoint) else {
             self.refused += 1;
-            return recall;
+            return Recall::default();
         };
-        // The leading blocks are what an engine would match; the rest could only push them out.
-        let capacity = self.records.at(record).sizes.ghosts.0 as usize;
-        let prompt = &prompt[..prompt.len().min(capacity)];
-        let mut reached = Reached {
-            node: NONE,
-            holding: NONE,
-            depth: 0,
-        };
-        while reached.depth < prompt.len() {
+        let prompt = &prompt[..insertion.blocks];
+        while insertion.reached.depth < prompt.len() {
+            let reached = insertion.reached;
             let rest = &prompt[reached.depth..];
             let change = self.next_change(reached.node, rest, endpoint);
             if self.fits(self.needed_bytes(reached.node, &change, endpoint)) {
-                self.apply(&change, rest, endpoint, record, &mut reached);
-            } else if !self.evict_oldest_before(reached.holding) {
+                self.apply(&change, rest, &mut insertion);
+            } else if !self.evict_before(reached.holding, Some(insertion.record)) {
                 self.refused += 1;
-                return recall;
+                break;
             }
         }
-        recall
+        insertion.recall
+    }
+
+    /// Makes room for the endpoint's record and for the stamps of a prompt; none where it cannot.
+    fn begin(&mut self, blocks: usize, endpoint: EndpointId) -> Option<Insertion> {
+        let record = self.ensure_record(endpoint, CacheSizes::exactly(DEFAULT_CAPACITY))?;
+        // The leading blocks are what an engine would match; the rest could only push them out.
+        let remembered = self.records.at(record).sizes.ghosts.0 as usize;
+        let blocks = blocks.min(remembered);
+        if !self
+            .records
+            .at(record)
+            .ages
+            .has_stamps(Stamps::count(blocks))
+        {
+            self.renumber(record);
+        }
+        loop {
+            let needed_bytes = self.records.stamps_growth_bytes(record, blocks);
+            if self.fits(needed_bytes) {
+                break;
+            }
+            if !self.evict_before(NONE, Some(record)) {
+                return None;
+            }
+        }
+        let stamps = self.records.open_stamps(record, blocks);
+        Some(Insertion {
+            endpoint,
+            record,
+            blocks,
+            stamps,
+            cutoffs: self.records.cutoffs(endpoint),
+            recall: Recall {
+                stamp: stamps.youngest,
+                ..Recall::default()
+            },
+            reached: Reached {
+                node: NONE,
+                holding: NONE,
+                depth: 0,
+            },
+        })
+    }
+
+    /// Starts the stamps of an endpoint anew, from its buckets: once in billions of prompts.
+    fn renumber(&mut self, position: usize) {
+        let record = self.records.at_mut(position);
+        let mut id = record.recency.oldest();
+        while id != NONE {
+            let node = &mut self.nodes[self.holdings[id].node];
+            let at = node
+                .position(record.id)
+                .expect("invariant: a holding has its holder");
+            let holder = &mut node.holders[at];
+            holder.stamp = record.ages.renumbered(holder.stamp);
+            id = self.holdings[id].newer(Order::Endpoint);
+        }
+        record.ages.renumber();
+        self.records.set_cutoffs(position);
     }
 
     /// Returns whether the endpoint now holds too much.
@@ -67,9 +132,9 @@ impl Tree {
             self.refused += 1;
             return false;
         };
-        let record = self.records.at_mut(record);
-        record.sizes = sizes;
-        record.excess_blocks() > 0
+        self.records.at_mut(record).sizes = sizes;
+        self.records.set_cutoffs(record);
+        self.records.at(record).excess_blocks() > 0
     }
 
     /// Position of the endpoint's record, made where missing; none where there is no room for it.
@@ -79,7 +144,7 @@ impl Tree {
             Err(position) => position,
         };
         while !self.fits(self.records.growth_bytes()) {
-            if !self.evict_oldest_before(NONE) {
+            if !self.evict_before(NONE, None) {
                 return None;
             }
         }
@@ -145,47 +210,33 @@ impl Tree {
         }
     }
 
-    fn apply(
-        &mut self,
-        change: &Change,
-        rest: &[BlockHash],
-        endpoint: EndpointId,
-        record: usize,
-        reached: &mut Reached,
-    ) {
+    fn apply(&mut self, change: &Change, rest: &[BlockHash], insertion: &mut Insertion) {
         match *change {
             Change::Split(step) => self.split(step),
-            Change::Lengthen { blocks } => {
-                self.lengthen(reached.node, &rest[..blocks], endpoint);
-                self.records.at_mut(record).blocks += blocks as u64;
-                reached.depth += blocks;
-            }
+            Change::Lengthen { blocks } => self.lengthen(&rest[..blocks], insertion),
             Change::Create { blocks } => {
-                let node = self.create(reached, &rest[..blocks]);
-                self.hold(
-                    Step {
-                        node,
-                        matched: blocks,
-                    },
-                    endpoint,
-                    record,
-                    reached,
-                );
+                let node = self.create(&insertion.reached, &rest[..blocks]);
+                let matched = blocks;
+                self.hold(Step { node, matched }, insertion);
             }
-            Change::Hold(step) => self.hold(step, endpoint, record, reached),
+            Change::Hold(step) => self.hold(step, insertion),
         }
     }
 
-    fn lengthen(&mut self, id: u32, more: &[BlockHash], endpoint: EndpointId) {
-        let node = &mut self.nodes[id];
+    fn lengthen(&mut self, more: &[BlockHash], insertion: &mut Insertion) {
+        let node = &mut self.nodes[insertion.reached.node];
         self.node_heap_bytes -= node.run_bytes();
         node.run = [&node.run, more].concat().into_boxed_slice();
         self.node_heap_bytes += node.run_bytes();
         self.blocks += more.len() as u64;
         let position = node
-            .position(endpoint)
+            .position(insertion.endpoint)
             .expect("invariant: the path so far is held");
-        node.holders[position].blocks += more.len() as u32;
+        let holder = &mut node.holders[position];
+        holder.blocks += more.len() as u32;
+        let used = (holder.stamp, more.len() as u32);
+        self.records.note_used(insertion.record, None, used);
+        insertion.reached.depth += more.len();
     }
 
     fn create(&mut self, reached: &Reached, run: &[BlockHash]) -> u32 {
@@ -201,144 +252,55 @@ impl Tree {
     }
 
     /// Makes the endpoint hold at least `step.matched` blocks of the node, as newest but its path.
-    fn hold(&mut self, step: Step, endpoint: EndpointId, record: usize, reached: &mut Reached) {
+    fn hold(&mut self, step: Step, insertion: &mut Insertion) {
         let node = &mut self.nodes[step.node];
-        let wanted = step.matched as u32;
-        let recency = &mut self.records.at_mut(record).recency;
-        let (id, added) = match node.position(endpoint) {
+        let (wanted, reached) = (step.matched as u32, insertion.reached);
+        let stamp = insertion.stamps.at(reached.depth);
+        let id = match node.position(insertion.endpoint) {
             Ok(position) => {
                 let holder = &mut node.holders[position];
-                let added = wanted.saturating_sub(holder.blocks);
-                holder.blocks += added;
-                recency.touch(&mut self.holdings, holder.holding, reached.holding);
-                self.recency
-                    .touch(&mut self.holdings, holder.holding, reached.holding);
-                (holder.holding, added)
+                let old = (holder.stamp, holder.blocks);
+                holder.blocks = wanted.max(holder.blocks);
+                holder.stamp = stamp;
+                let (used, id) = ((stamp, holder.blocks), holder.holding);
+                let distance = self.records.at(insertion.record).ages.distance(old.0);
+                let remembered = RecallStep {
+                    upto: Blocks(reached.depth as u32 + old.1),
+                    distance: Blocks(u32::try_from(distance).unwrap_or(u32::MAX)),
+                    stamp: old.0,
+                };
+                insertion.recall.note(remembered, insertion.cutoffs);
+                self.records.note_used(insertion.record, Some(old), used);
+                let recency = &mut self.records.at_mut(insertion.record).recency;
+                recency.touch(&mut self.holdings, id, reached.holding);
+                self.recency.touch(&mut self.holdings, id, reached.holding);
+                id
             }
             Err(position) => {
+                let endpoint = insertion.endpoint;
                 let id = self.holdings.insert(Holding::new(step.node, endpoint));
                 self.node_heap_bytes -= node.holders_bytes();
-                node.insert_holder(
-                    position,
-                    Holder {
-                        endpoint,
-                        blocks: wanted,
-                        holding: id,
-                    },
-                );
+                let holder = Holder {
+                    endpoint,
+                    blocks: wanted,
+                    holding: id,
+                    stamp,
+                };
+                node.insert_holder(position, holder);
                 self.node_heap_bytes += node.holders_bytes();
+                self.records
+                    .note_used(insertion.record, None, (stamp, wanted));
+                let recency = &mut self.records.at_mut(insertion.record).recency;
                 recency.link(&mut self.holdings, id, reached.holding);
                 self.recency.link(&mut self.holdings, id, reached.holding);
                 self.adopt(reached.holding, id);
-                (id, wanted)
+                id
             }
         };
-        self.records.at_mut(record).blocks += u64::from(added);
-        *reached = Reached {
+        insertion.reached = Reached {
             node: step.node,
             holding: id,
             depth: reached.depth + step.matched,
         };
-    }
-
-    /// Lists a new holding as a child of another (of none, at the root).
-    fn adopt(&mut self, parent: u32, id: u32) {
-        if parent == NONE {
-            return;
-        }
-        let next = self.holdings[parent].first_child;
-        self.holdings[parent].first_child = id;
-        self.holdings[id].next_sibling = next;
-        if next != NONE {
-            self.holdings[next].prev_sibling = id;
-        }
-    }
-
-    /// Cuts a node in two. The new one is the upper part, so that children keep their parent.
-    fn split(&mut self, step: Step) {
-        let lower_id = step.node;
-        let at = step.matched as u32;
-        self.children.remove(&mut self.nodes, lower_id);
-        let lower = &mut self.nodes[lower_id];
-        self.node_heap_bytes -= lower.run_bytes();
-        let upper_run: Box<[BlockHash]> = lower.run[..step.matched].into();
-        lower.run = lower.run[step.matched..].into();
-        lower.first = lower.run[0];
-        let mut upper = Node::new(lower.parent, lower.start, upper_run);
-        upper.children = 1;
-        upper.holders.reserve_exact(lower.holders.len());
-        lower.start += at;
-        self.node_heap_bytes += lower.run_bytes() + upper.run_bytes() + upper.holders_bytes();
-        let upper_id = self.nodes.insert(upper);
-        self.nodes[lower_id].parent = upper_id;
-        self.children.insert(&mut self.nodes, upper_id);
-        self.children.insert(&mut self.nodes, lower_id);
-
-        for position in 0..self.nodes[lower_id].holders.len() {
-            let holder = self.nodes[lower_id].holders[position];
-            let upper_holder = if holder.blocks > at {
-                let holding = self.split_holding(holder.holding, upper_id);
-                Holder {
-                    blocks: at,
-                    holding,
-                    ..holder
-                }
-            } else {
-                self.holdings[holder.holding].node = upper_id;
-                holder
-            };
-            self.nodes[upper_id].holders.push(upper_holder);
-            self.nodes[lower_id].holders[position].blocks -= upper_holder.blocks;
-        }
-        self.nodes[lower_id]
-            .holders
-            .retain(|holder| holder.blocks > 0);
-    }
-
-    /// A holding of the upper part, just newer than that of the lower and in its family place.
-    fn split_holding(&mut self, lower: u32, upper_node: u32) -> u32 {
-        let endpoint = self.holdings[lower].endpoint;
-        let upper = self.holdings.insert(Holding::new(upper_node, endpoint));
-        let newer = self.holdings[lower].newer(Order::Endpoint);
-        self.records
-            .of_holder(endpoint)
-            .recency
-            .link(&mut self.holdings, upper, newer);
-        let newer = self.holdings[lower].newer(Order::Everyone);
-        self.recency.link(&mut self.holdings, upper, newer);
-
-        let (prev, next) = (
-            self.holdings[lower].prev_sibling,
-            self.holdings[lower].next_sibling,
-        );
-        self.link_siblings(upper_node, endpoint, prev, upper);
-        self.holdings[upper].next_sibling = next;
-        if next != NONE {
-            self.holdings[next].prev_sibling = upper;
-        }
-        self.holdings[upper].first_child = lower;
-        self.holdings[lower].prev_sibling = NONE;
-        self.holdings[lower].next_sibling = NONE;
-        upper
-    }
-
-    /// Makes `id` (or none) the next after `prev`, or the first child of what `endpoint` holds of
-    /// the parent of `node`.
-    pub(super) fn link_siblings(&mut self, node: u32, endpoint: EndpointId, prev: u32, id: u32) {
-        if id != NONE {
-            self.holdings[id].prev_sibling = prev;
-        }
-        if prev != NONE {
-            self.holdings[prev].next_sibling = id;
-            return;
-        }
-        let parent = self.nodes[node].parent;
-        if parent != NONE {
-            let holder = self.nodes[parent].holder(endpoint);
-            let holding = holder
-                .expect("invariant: who holds a child holds its parent")
-                .holding;
-            self.holdings[holding].first_child = id;
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What must hold between any two calls, checked from the data alone.
 
+use super::ages::Stamp;
 use super::endpoints::Record;
 use super::lru::{Order, Recency};
 use super::node::{Node, RUN_BLOCKS_MAX};
@@ -38,6 +39,7 @@ impl Tree {
             self.check_order(&self.recency, Order::Everyone),
             self.holdings.len()
         );
+        self.records.check_bytes();
         let mut held = 0;
         let mut previous = None;
         for record in self.records.iter() {
@@ -91,6 +93,7 @@ impl Tree {
                     parent.run.len(),
                     "holds all of the parent"
                 );
+                assert!(above.stamp >= holder.stamp, "used no later than the parent");
             }
             self.check_family(id, holder.holding);
         }
@@ -139,6 +142,14 @@ impl Tree {
     fn check_record(&self, record: &Record) -> usize {
         assert_eq!(record.excess_blocks(), 0, "more than the capacity");
         let (mut id, mut blocks) = (record.recency.newest(), 0);
+        let mut by_bucket: Vec<(Stamp, u32)> = record.ages.buckets().collect();
+        assert!(
+            by_bucket.is_sorted_by(|older, younger| older.0 < younger.0),
+            "buckets in order"
+        );
+        let sum: u64 = by_bucket.iter().map(|&(_, blocks)| u64::from(blocks)).sum();
+        assert_eq!(sum, record.blocks, "blocks in buckets");
+        let mut younger = None;
         while id != NONE {
             let holding = &self.holdings[id];
             assert_eq!(holding.endpoint, record.id);
@@ -146,9 +157,60 @@ impl Tree {
                 .holder(record.id)
                 .expect("invariant: every holding has its holder");
             blocks += u64::from(holder.blocks);
+            assert!(younger.is_none_or(|younger| younger >= holder.stamp));
+            younger = Some(holder.stamp);
+            let after = by_bucket.partition_point(|&(first, _)| first <= holder.stamp);
+            by_bucket[after - 1].1 -= holder.blocks;
             id = holding.older(Order::Endpoint);
         }
         assert_eq!(blocks, record.blocks, "blocks of the endpoint");
+        assert!(by_bucket.iter().all(|&(_, blocks)| blocks == 0));
+        let cutoffs = self.records.cutoffs(record.id);
+        assert!(cutoffs.device >= cutoffs.total, "the device is the smaller");
         self.check_order(&record.recency, Order::Endpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::block::BlockHash;
+    use crate::endpoint::EndpointId;
+    use crate::prefix::CacheSizes;
+    use crate::prefix::tree::Tree;
+    use crate::units::Blocks;
+
+    #[test]
+    fn stamps_that_run_out_start_anew_and_nothing_is_forgotten() {
+        let (a, b) = (EndpointId(0), EndpointId(1));
+        let prompt = |tag: u64, blocks: u64| -> Vec<BlockHash> {
+            (0..blocks).map(|at| BlockHash((tag << 32) + at)).collect()
+        };
+        let mut tree = Tree::new(1 << 20);
+        let sizes = CacheSizes {
+            device: Blocks(200),
+            total: Blocks(600),
+            ghosts: Blocks(100_000),
+        };
+        tree.set_sizes(a, sizes);
+        for tag in 0..100 {
+            tree.insert(&prompt(tag, 20), a);
+            tree.insert(&prompt(tag, 10), b);
+            tree.trim(a, 1);
+        }
+        let held = |tree: &Tree| -> Vec<_> {
+            (0..100).map(|tag| tree.held(&prompt(tag, 20), a)).collect()
+        };
+        let before = held(&tree);
+        for left in (1..=4).rev() {
+            let position = tree.records.position(a).unwrap();
+            tree.records.at_mut(position).ages.use_up(left);
+            // Of two stamps, and held already: no other prompt ages by it.
+            tree.insert(&prompt(99, 20), a);
+            tree.trim(a, 1);
+            tree.check_invariants();
+            assert_eq!(held(&tree), before, "{left} left");
+        }
+        assert!(before[99].device == Blocks(20) && before[0].blocks == Blocks(0));
+        assert!(before[80].blocks == Blocks(20) && before[80].device == Blocks(0));
     }
 }

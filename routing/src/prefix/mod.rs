@@ -56,10 +56,12 @@ use smallvec::SmallVec;
 use crate::endpoint::EndpointId;
 use crate::units::Blocks;
 
+mod ages;
 mod approximate;
 mod child_map;
 mod endpoints;
 mod evict;
+mod family;
 mod insert;
 mod invariants;
 mod lru;
@@ -68,8 +70,11 @@ mod recall;
 mod slab;
 mod tree;
 
+pub use ages::Stamp;
 pub use approximate::{DEFAULT_CAPACITY, PrefixIndex};
-pub use recall::Recall;
+pub use recall::{RECALL_STEPS_MAX, Recall, RecallStep};
+
+use endpoints::Cutoffs;
 
 /// Default of [`IndexLimits::max_bytes`]: 30 million distinct blocks, or 2 billion tokens.
 pub const DEFAULT_MAX_BYTES: u64 = 256 << 20;
@@ -148,7 +153,6 @@ pub struct Held {
 pub struct PrefixMatch {
     // Sorted by endpoint, none of them zero.
     held: SmallVec<[(EndpointId, Held); 16]>,
-    deepest: Blocks,
 }
 
 impl PrefixMatch {
@@ -171,10 +175,12 @@ impl PrefixMatch {
         self.held.iter().map(|&(endpoint, _)| endpoint)
     }
 
-    /// The most that any endpoint holds, whether or not it is listed here.
+    /// The most that any endpoint holds that is listed here. Wherever a holder was asked for, one
+    /// that holds most is.
     #[must_use]
     pub fn deepest(&self) -> Blocks {
-        self.deepest
+        let blocks = self.held.iter().map(|(_, held)| held.blocks);
+        blocks.max().unwrap_or_default()
     }
 
     fn push(&mut self, endpoint: EndpointId, held: Held) {
@@ -183,7 +189,7 @@ impl PrefixMatch {
 
     fn settle(&mut self) {
         // A few runs that are sorted already, which the stable sort makes use of.
-        self.held.sort();
-        self.held.dedup();
+        self.held.sort_by_key(|&(endpoint, _)| endpoint);
+        self.held.dedup_by_key(|&mut (endpoint, _)| endpoint);
     }
 }

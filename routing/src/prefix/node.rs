@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::ages::Stamp;
 use super::slab::{NONE, heap_bytes};
 use crate::block::BlockHash;
 use crate::endpoint::EndpointId;
@@ -20,6 +21,8 @@ pub(super) struct Holder {
     pub(super) blocks: u32,
     /// Its entry among the holdings.
     pub(super) holding: u32,
+    /// When the endpoint last used them. Never younger than what it holds before them.
+    pub(super) stamp: Stamp,
 }
 
 pub(super) type Holders = SmallVec<[Holder; HOLDERS_INLINE]>;

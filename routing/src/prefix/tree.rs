@@ -5,9 +5,9 @@ use smallvec::SmallVec;
 use super::child_map::ChildMap;
 use super::endpoints::Records;
 use super::lru::{Holding, Order, Recency};
-use super::node::{Node, RUN_BLOCKS_MAX};
+use super::node::{Holder, Node, RUN_BLOCKS_MAX};
 use super::slab::{NONE, Slab, heap_bytes};
-use super::{Held, IndexStats, PrefixMatch};
+use super::{Cutoffs, Held, IndexStats, PrefixMatch};
 use crate::block::BlockHash;
 use crate::endpoint::EndpointId;
 use crate::units::Blocks;
@@ -117,27 +117,53 @@ impl Tree {
         path
     }
 
-    /// How many leading blocks `endpoint` holds.
+    /// How much `endpoint` holds.
     pub(super) fn held(&self, prompt: &[BlockHash], endpoint: EndpointId) -> Held {
-        let (mut parent, mut rest) = (NONE, prompt);
-        let mut depth = 0;
-        while let Some(step) = self.step(parent, rest) {
-            let node = &self.nodes[step.node];
-            let Some(holder) = node.holder(endpoint) else {
-                break;
-            };
-            let shared = step.matched.min(holder.blocks as usize);
-            depth += shared;
-            if shared < node.run.len() {
-                break;
+        let path = self.walk(prompt);
+        let cutoffs = self.records.cutoffs(endpoint);
+        self.held_along(&path, endpoint, cutoffs)
+            .unwrap_or_default()
+    }
+
+    /// How much `endpoint` holds of the prompt that led along `path`; none where it holds nothing.
+    #[inline]
+    fn held_along(&self, path: &[Step], endpoint: EndpointId, cutoffs: Cutoffs) -> Option<Held> {
+        // Who remembers a node remembers all before it, used no earlier: held up to some step, a
+        // ghost or absent after.
+        let (mut held, mut beyond) = (0, path.len());
+        let mut last = None;
+        while held < beyond {
+            let middle = held.midpoint(beyond);
+            match self.nodes[path[middle].node].holder(endpoint) {
+                Some(holder) if holder.stamp >= cutoffs.total => {
+                    last = Some(holder);
+                    held = middle + 1;
+                }
+                _ => beyond = middle,
             }
-            parent = step.node;
-            rest = &rest[step.matched..];
         }
-        let blocks = Blocks(depth as u32);
+        Some(self.held_at(&path[..held], path[held.checked_sub(1)?], last?, cutoffs))
+    }
+
+    /// What a holder holds of the prompt that led along `path` to `step`, where it is one that ends
+    /// there.
+    #[inline]
+    fn held_at(&self, path: &[Step], step: Step, holder: &Holder, cutoffs: Cutoffs) -> Held {
+        let blocks = self.depth(step, holder.blocks);
+        if holder.stamp >= cutoffs.device {
+            return Held {
+                blocks,
+                device: blocks,
+            };
+        }
+        let on_device = Cutoffs {
+            total: cutoffs.device,
+            ..cutoffs
+        };
+        let device = self.held_along(path, holder.endpoint, on_device);
         Held {
             blocks,
-            device: blocks,
+            device: device.unwrap_or_default().blocks,
         }
     }
 
@@ -149,23 +175,15 @@ impl Tree {
         offset_seed: u64,
     ) -> PrefixMatch {
         let path = self.walk(prompt);
-        let Some(last) = path.last() else {
-            return PrefixMatch::default();
-        };
-        let mut found = PrefixMatch {
-            // Every run is held to its end by somebody, so the walk's depth is somebody's match.
-            deepest: Blocks(self.nodes[last.node].start + last.matched as u32),
-            held: SmallVec::new(),
-        };
+        let mut found = PrefixMatch::default();
+        if path.is_empty() {
+            return found;
+        }
         self.sample_holders(&path, holders_max, offset_seed, &mut found);
         for &endpoint in also {
-            // Who holds a node holds all before it: present up to some step, absent after.
-            let steps =
-                path.partition_point(|step| self.nodes[step.node].position(endpoint).is_ok());
-            if let Some(&step) = path[..steps].last()
-                && let Some(holder) = self.nodes[step.node].holder(endpoint)
-            {
-                found.push(endpoint, self.depth(step, holder.blocks));
+            let cutoffs = self.records.cutoffs(endpoint);
+            if let Some(held) = self.held_along(&path, endpoint, cutoffs) {
+                found.push(endpoint, held);
             }
         }
         found.settle();
@@ -182,46 +200,47 @@ impl Tree {
     ) {
         let mut room = room;
         let mut deeper: Option<&Node> = None;
-        for &step in path.iter().rev() {
+        for end in (1..=path.len()).rev() {
+            if room == 0 {
+                break;
+            }
+            let (path, step) = (&path[..end], path[end - 1]);
             let node = &self.nodes[step.node];
             let count = node.holders.len();
             // Fixed-point product: a position below `count`, each as likely as another.
             let offset = ((u128::from(offset_seed) * count as u128) >> 64) as usize;
             let (before, from) = node.holders.split_at(offset);
             // Reaching a shallower node means that there was room for all holders of the deeper.
-            let fresh = from.iter().chain(before).filter(|holder| {
-                deeper.is_none_or(|deeper| deeper.position(holder.endpoint).is_err())
+            let fresh = from.iter().chain(before).filter_map(|holder| {
+                let cutoffs = self.records.cutoffs(holder.endpoint);
+                let holds = |holder: &Holder| holder.stamp >= cutoffs.total;
+                let seen = deeper.and_then(|deeper| deeper.holder(holder.endpoint));
+                (holds(holder) && !seen.is_some_and(holds)).then_some((holder, cutoffs))
             });
-            let is_partial = |blocks: u32| (blocks as usize) < step.matched;
-            for holder in fresh
-                .clone()
-                .filter(|holder| !is_partial(holder.blocks))
-                .take(room)
-            {
-                found.push(holder.endpoint, self.depth(step, holder.blocks));
-                room -= 1;
-            }
-            if room > 0 {
-                let mut partial: SmallVec<[_; 16]> =
-                    fresh.filter(|holder| is_partial(holder.blocks)).collect();
-                partial.sort_by_key(|holder| std::cmp::Reverse(holder.blocks));
-                for holder in partial.into_iter().take(room) {
-                    found.push(holder.endpoint, self.depth(step, holder.blocks));
+            let mut partial: SmallVec<[_; 16]> = SmallVec::new();
+            for (holder, cutoffs) in fresh {
+                if room == 0 {
+                    break;
+                }
+                if (holder.blocks as usize) < step.matched {
+                    partial.push((holder, cutoffs));
+                } else {
+                    let held = self.held_at(path, step, holder, cutoffs);
+                    found.push(holder.endpoint, held);
                     room -= 1;
                 }
             }
-            if room == 0 {
-                break;
+            partial.sort_by_key(|(holder, _)| std::cmp::Reverse(holder.blocks));
+            for (holder, cutoffs) in partial.into_iter().take(room) {
+                let held = self.held_at(path, step, holder, cutoffs);
+                found.push(holder.endpoint, held);
+                room -= 1;
             }
             deeper = Some(node);
         }
     }
 
-    fn depth(&self, step: Step, held: u32) -> Held {
-        let blocks = Blocks(self.nodes[step.node].start + held.min(step.matched as u32));
-        Held {
-            blocks,
-            device: blocks,
-        }
+    fn depth(&self, step: Step, held: u32) -> Blocks {
+        Blocks(self.nodes[step.node].start + held.min(step.matched as u32))
     }
 }
