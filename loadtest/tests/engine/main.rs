@@ -2,7 +2,9 @@
 
 mod apis;
 mod faults;
+mod host_tier;
 mod http_client;
+mod lookahead;
 mod model;
 mod pages;
 mod scheduling;

@@ -65,7 +65,7 @@ impl Model {
     }
 
     /// Whether it may pay to try to admit the first waiting request.
-    fn is_first_admissible(&self) -> bool {
+    pub(super) fn is_first_admissible(&self) -> bool {
         let Some(slot) = self.waiting.first() else {
             return false;
         };

@@ -113,6 +113,9 @@ impl Model {
         let step = self.step.as_ref()?;
         let foreseeable = step.only_decodes
             && !self.config.token_events
+            // An abort may have left the step without anybody, or made room.
+            && self.decoding.len() > 0
+            && !self.is_first_admissible()
             && self.waiting.next_arrival().is_none()
             && !self.may_admit_after_publishing();
         if !foreseeable {
