@@ -64,6 +64,7 @@ Command that runs a gateway in the foreground, again for each further one. The s
   {upstream}                             URL of one engine: the word is repeated for each
   {upstream_address} {upstream_host} {upstream_port} {upstream_number}   likewise
   {free_port}                            a port nobody listens on, another each time
+  {folder}                               a folder of its own, for whatever it writes
   {config:FILE}                          a file made from FILE, where all others may stand and
                                          the line is repeated for each engine
 

@@ -1,6 +1,6 @@
 //! A gateway as it is named on the command line, and as it is started.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 
@@ -19,6 +19,7 @@ const NAME_CHARS_MAX: usize = 40;
 /// | `{upstream}` | the URL of one engine: the word is repeated for each |
 /// | `{upstream_address}`, `{upstream_host}`, `{upstream_port}`, `{upstream_number}` | likewise |
 /// | `{free_port}` | a port that nobody listens on, another each time |
+/// | `{folder}` | a folder of its own, for whatever it writes |
 /// | `{config:FILE}` | a file made from `FILE`, in which all others may stand; there the line is repeated |
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
@@ -72,12 +73,12 @@ impl Gateway {
         Self { name, ..self }
     }
 
-    /// The command that starts it; makes its configuration files in `folder`.
-    pub(super) fn command(&self, places: &Places, folder: &Path) -> Result<Command, GatewayError> {
+    /// The command that starts it; makes its configuration files in its folder.
+    pub(super) fn command(&self, places: &Places) -> Result<Command, GatewayError> {
         let mut made = 0;
         let filled = self.fill(places, |text| {
             made += 1;
-            let path = folder.join(format!("config-{made}"));
+            let path = places.folder.join(format!("config-{made}"));
             std::fs::write(&path, text).map_err(|error| at(&path, error))?;
             Ok(path.display().to_string())
         })?;
@@ -118,6 +119,7 @@ impl Gateway {
         let places = Places {
             listen: anywhere,
             upstreams: vec![anywhere],
+            folder: PathBuf::new(),
         };
         let filled = self.fill(&places, |_| Ok(String::new()))?;
         if !filled.names_listen {
@@ -244,8 +246,9 @@ mod tests {
                 "127.0.0.1:8".parse().unwrap(),
                 "127.0.0.1:9".parse().unwrap(),
             ],
+            folder: folder.path().to_owned(),
         };
-        let command = gateway.command(&places, folder.path()).unwrap();
+        let command = gateway.command(&places).unwrap();
         let made = folder.path().join("config-1");
         assert_eq!(
             std::fs::read_to_string(&made).unwrap(),

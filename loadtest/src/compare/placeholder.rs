@@ -1,6 +1,7 @@
 //! What stands between braces in a gateway's command line and in its configuration file.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::port;
 
@@ -10,6 +11,8 @@ pub(super) struct Places {
     pub listen: SocketAddr,
     /// In the order in which the engines were started.
     pub upstreams: Vec<SocketAddr>,
+    /// A folder of its own, for whatever it writes; absolute.
+    pub folder: PathBuf,
 }
 
 /// What is repeated where one upstream is named.
@@ -38,7 +41,7 @@ pub enum PlaceholderError {
     #[error(
         "unknown placeholder {{{name}}}; known: listen, listen_host, listen_port, upstreams, \
          upstreams_space, upstream, upstream_address, upstream_host, upstream_port, \
-         upstream_number, free_port, config:FILE"
+         upstream_number, free_port, folder, config:FILE"
     )]
     Unknown {
         /// What stands between the braces.
@@ -134,7 +137,11 @@ impl Filler<'_> {
     fn value(&mut self, name: &str) -> Result<String, PlaceholderError> {
         self.filled.names_listen |= name.starts_with("listen");
         self.filled.names_upstreams |= name.starts_with("upstream");
-        let Places { listen, upstreams } = self.places;
+        let Places {
+            listen,
+            upstreams,
+            folder,
+        } = self.places;
         let urls = |separator| -> String {
             let urls: Vec<String> = upstreams.iter().map(url).collect();
             urls.join(separator)
@@ -145,6 +152,7 @@ impl Filler<'_> {
             "listen_port" => listen.port().to_string(),
             "upstreams" => urls(","),
             "upstreams_space" => urls(" "),
+            "folder" => folder.display().to_string(),
             "free_port" => {
                 let address = port::free().map_err(PlaceholderError::Port)?;
                 address.port().to_string()
@@ -195,6 +203,7 @@ mod tests {
         Places {
             listen: "127.0.0.1:80".parse().unwrap(),
             upstreams: vec!["10.0.0.1:1".parse().unwrap(), "10.0.0.2:2".parse().unwrap()],
+            folder: "/own".into(),
         }
     }
 
@@ -218,6 +227,7 @@ mod tests {
                 "--to={upstream} x",
                 "--to=http://10.0.0.1:1 --to=http://10.0.0.2:2 x ",
             ),
+            ("-p {folder}", "-p /own "),
             (
                 "{upstream_number}={upstream_address}",
                 "1=10.0.0.1:1 2=10.0.0.2:2 ",

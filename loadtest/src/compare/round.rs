@@ -1,7 +1,7 @@
 //! One gateway's turn: everything starts, the load is sent, everything stops.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -64,18 +64,15 @@ async fn take_turn(
     on_progress: impl Fn(&Progress) + Send + Sync + 'static,
 ) -> Result<Outcome, CompareError> {
     let name = gateway.name();
-    let folder = round.folder.join(name);
-    std::fs::create_dir_all(&folder).map_err(|source| CompareError::Start {
-        name: format!("{name} in {}", folder.display()),
-        source,
-    })?;
+    let folder = folder(&round.folder, name)?;
     let time_scale = round.replay.time_scale;
     let mut fleet = Fleet::start(&round.engines, time_scale, &folder).await?;
     let places = Places {
         listen: port::free().map_err(CompareError::Port)?,
         upstreams: fleet.addresses(),
+        folder: folder.clone(),
     };
-    let mut group = Group::start(name, gateway.command(&places, &folder)?, &folder)?;
+    let mut group = Group::start(name, gateway.command(&places)?, &folder)?;
     until_ready(round, name, &mut group, places.listen).await?;
     sleep(round.settle).await;
 
@@ -115,6 +112,17 @@ async fn take_turn(
         load_average: account::load_average(),
     };
     Ok(measured.outcome())
+}
+
+/// Makes the gateway's own folder; a relative path would mislead a gateway that changes its own.
+fn folder(all: &Path, name: &str) -> Result<PathBuf, CompareError> {
+    let folder = all.join(name);
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| folder.canonicalize())
+        .map_err(|source| CompareError::Start {
+            name: format!("{name} in {}", folder.display()),
+            source,
+        })
 }
 
 /// Waits until the gateway answers.

@@ -98,6 +98,7 @@ impl Face {
                 let glance = self.runner.glance();
                 json_ok(&json!({"server_load": glance.running + glance.waiting}))
             }
+            ("POST", "/tokenize") => return self.tokenize(request).await,
             ("POST", "/reset_prefix_cache") => {
                 self.runner.reset_prefix_cache();
                 whole(StatusCode::OK, None, "")
@@ -170,6 +171,23 @@ impl Face {
                 Ok(whole(StatusCode::OK, Some(JSON_TYPE), json))
             }
         }
+    }
+
+    /// Tells the token ids of a prompt, which some routers ask of every engine before they choose.
+    async fn tokenize(&self, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+        let body = match read_body(request.into_body()).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal.map(|error| refuse(&error)),
+        };
+        let defaults = Defaults {
+            model: &self.config.models[0],
+        };
+        Ok(
+            match api::tokenize(&body, defaults, self.config.max_model_tokens) {
+                Ok(json) => whole(StatusCode::OK, Some(JSON_TYPE), json),
+                Err(error) => refuse(&error),
+            },
+        )
     }
 
     /// Checks a call against what is served and submits it; true when it wants a stream.

@@ -8,6 +8,10 @@ use super::model::BlockHash;
 /// Bytes of text in one simulated token, the usual rule of thumb for English.
 pub const BYTES_PER_TOKEN: usize = 4;
 
+/// Token ids that the engine tells to whoever asks, so that they have the usual number of digits;
+/// the vocabulary of Llama 3.
+pub const VOCABULARY: u32 = 128_256;
+
 /// A prompt as the engine sees it: rendered bytes below a root that keeps tenants apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
@@ -55,6 +59,12 @@ impl Prompt {
     /// Length in tokens, rounded up.
     pub fn tokens(&self) -> u64 {
         self.bytes.len().div_ceil(BYTES_PER_TOKEN) as u64
+    }
+
+    /// A number below [`VOCABULARY`] for each token, equal for equal text.
+    pub fn token_ids(&self) -> impl Iterator<Item = u32> {
+        let tokens = self.bytes.chunks(BYTES_PER_TOKEN);
+        tokens.map(|token| (xxh3_64_with_seed(token, 0) % u64::from(VOCABULARY)) as u32)
     }
 
     /// A number that is equal for equal prompts; seeds the answer.
@@ -105,6 +115,15 @@ mod tests {
             Prompt::from_token_ids(ChainRoot::default(), &[1, 2, 3]).tokens(),
             3
         );
+    }
+
+    #[test]
+    fn equal_text_has_equal_token_ids() {
+        let ids = |words: &str| -> Vec<u32> { text(words).token_ids().collect() };
+        let (one, other) = (ids("once upon a time"), ids("once upon a hill"));
+        assert_eq!((one.len(), &one[..3]), (4, &other[..3]));
+        assert_ne!(one[3], other[3]);
+        assert!(one.iter().all(|id| *id < VOCABULARY));
     }
 
     #[test]

@@ -165,33 +165,28 @@ fn a_configuration_file_is_made_and_a_table_is_printed() {
 fn one_that_fails_does_not_take_the_others_with_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (trace, forward) = (trace(&folder), forward());
+    let deaf = "deaf=exec sleep 1000 # {listen} {upstreams}";
+    let output = compare(&trace, &["--ready-timeout-s", "0", "--gateway", deaf]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    for word in ["deaf did not answer GET http://", "1 of 1 gateways"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let ends = "ends=echo no such thing; exit 7 # {listen} {upstreams}";
     let good = format!("good={forward} {{listen}} {{upstreams}}");
-    let output = compare(
-        &trace,
-        &[
-            "--json",
-            "--ready-timeout-s",
-            "0",
-            "--gateway",
-            "ends=echo no such thing; exit 7 # {listen} {upstreams}",
-            "--gateway",
-            "deaf=exec sleep 1000 # {listen} {upstreams}",
-        ],
-    );
+    let output = compare(&trace, &["--json", "--gateway", ends, "--gateway", &good]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
     for word in [
+        "ends ended by itself",
+        "7",
         "no such thing",
-        "deaf did not answer GET http://",
-        "2 of 2 gateways",
+        "1 of 2 gateways",
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    let ends = "ends=exit 7 # {listen} {upstreams}";
-    let output = compare(&trace, &["--json", "--gateway", ends, "--gateway", &good]);
-    assert_eq!(output.status.code(), Some(1));
     let outcomes = lines(&output);
-    assert_eq!(outcomes.len(), 1, "{}", stderr(&output));
+    assert_eq!(outcomes.len(), 1, "{said}");
     assert_eq!(
         (&outcomes[0]["gateway"], &outcomes[0]["requests"]),
         (&"good".into(), &4.into())

@@ -165,6 +165,25 @@ async fn models_health_and_request_ids() {
 }
 
 #[tokio::test]
+async fn tokens_are_told_as_they_are_counted() {
+    let (engine, client) = (engine(fast()).await, client());
+    let text = json!({"model": "sim", "prompt": "the quick brown fox"});
+    let chat = chat_body(&json!([{"role": "user", "content": "the quick brown fox"}]));
+    for (path, body) in [(COMPLETIONS, text), (CHAT, chat)] {
+        let told = ask(&client, &engine, "/tokenize", body.clone())
+            .await
+            .json();
+        let usage = ask(&client, &engine, path, body).await.json();
+        assert_eq!(told["count"], usage["usage"]["prompt_tokens"], "{path}");
+        assert_eq!(told["max_model_len"], 262_144);
+        let ids = told["tokens"].as_array().expect("a list");
+        assert_eq!(ids.len() as u64, told["count"].as_u64().unwrap(), "{path}");
+    }
+    let refused = ask(&client, &engine, "/tokenize", json!({"model": "sim"})).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn http2_without_tls_is_spoken_too() {
     use hyper_util::client::legacy::Client;
     use hyper_util::rt::TokioExecutor;

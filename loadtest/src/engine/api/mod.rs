@@ -13,9 +13,11 @@ mod messages;
 mod openai;
 mod responses;
 mod template;
+mod tokenize;
 mod tool_call;
 
 pub(super) use error::ApiError;
+pub(super) use tokenize::tokenize;
 
 use super::config::{CHOICES_MAX, DEFAULT_OUTPUT_TOKENS};
 use super::prompt::Prompt;
