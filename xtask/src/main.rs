@@ -8,6 +8,7 @@
 )]
 
 mod clients;
+mod compare;
 mod cpu;
 mod generate;
 mod leash;
@@ -32,6 +33,8 @@ struct Cli {
 enum Tool {
     /// Check the laws of the house that neither rustc nor clippy can
     Tidy(tidy::Args),
+    /// Measure this gateway beside other routers and proxies, in front of simulated engines
+    Compare(compare::Args),
     /// Measure CPU for each request against a bare Pingora
     Cpu(cpu::Args),
     /// Hold conversations on two real vLLM servers: do later turns find their cache?
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let root = workspace_root();
     let outcome = match Cli::parse().tool {
         Tool::Tidy(args) => tidy::run(&root, &args),
+        Tool::Compare(args) => compare::run(&root, &args),
         Tool::Cpu(args) => cpu::run(&root, &args),
         Tool::Vllm(args) => vllm::run(&root, &args),
         Tool::Clients(args) => clients::run(&root, &args),

@@ -110,7 +110,8 @@ pub fn wait_for_engine(engine: &mut Leashed, address: SocketAddr) -> Result<(), 
     engine.wait_until_ok(address, "/health", ENGINE_STARTS_WITHIN)
 }
 
-fn cache() -> Result<PathBuf, Failure> {
+/// Where this user's programs keep what they can get again.
+pub fn cache() -> Result<PathBuf, Failure> {
     let from = |name, below| {
         let folder = std::env::var_os(name).map(PathBuf::from);
         folder
@@ -119,7 +120,9 @@ fn cache() -> Result<PathBuf, Failure> {
     };
     from("XDG_CACHE_HOME", "")
         .or_else(|| from("HOME", ".cache"))
-        .ok_or_else(|| "neither XDG_CACHE_HOME nor HOME is set: where should vLLM live?".to_owned())
+        .ok_or_else(|| {
+            "neither XDG_CACHE_HOME nor HOME is set: where should it be installed?".to_owned()
+        })
 }
 
 fn build(root: &Path) -> Result<PathBuf, Failure> {
@@ -137,7 +140,8 @@ fn build(root: &Path) -> Result<PathBuf, Failure> {
     Ok(target.join("release/warmgate"))
 }
 
-fn succeed(command: &mut Command) -> Result<(), Failure> {
+/// Runs a command to its end, with its output shown.
+pub fn succeed(command: &mut Command) -> Result<(), Failure> {
     let status = command
         .status()
         .map_err(|error| format!("{command:?} did not start: {error}"))?;

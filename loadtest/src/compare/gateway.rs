@@ -76,9 +76,11 @@ impl Gateway {
     /// The command that starts it; makes its configuration files in its folder.
     pub(super) fn command(&self, places: &Places) -> Result<Command, GatewayError> {
         let mut made = 0;
-        let filled = self.fill(places, |text| {
+        let filled = self.fill(places, |template, text| {
             made += 1;
-            let path = places.folder.join(format!("config-{made}"));
+            let mut path = places.folder.join(format!("config-{made}"));
+            // Some programs tell by it how a file is to be read.
+            path.set_extension(template.extension().unwrap_or_default());
             std::fs::write(&path, text).map_err(|error| at(&path, error))?;
             Ok(path.display().to_string())
         })?;
@@ -91,7 +93,7 @@ impl Gateway {
     fn fill(
         &self,
         places: &Places,
-        mut write: impl FnMut(&str) -> Result<String, PlaceholderError>,
+        mut write: impl FnMut(&Path, &str) -> Result<String, PlaceholderError>,
     ) -> Result<Filled, GatewayError> {
         let (mut names_listen, mut names_upstreams) = (false, false);
         let mut config = |file: &str| {
@@ -101,7 +103,7 @@ impl Gateway {
             let filled = fill(&template, Piece::Line, places, nested)?;
             names_listen |= filled.names_listen;
             names_upstreams |= filled.names_upstreams;
-            write(&filled.text)
+            write(path, &filled.text)
         };
         let filled = fill(&self.command, Piece::Word, places, &mut config);
         let mut filled = filled.map_err(|source| GatewayError::Placeholder {
@@ -121,7 +123,7 @@ impl Gateway {
             upstreams: vec![anywhere],
             folder: PathBuf::new(),
         };
-        let filled = self.fill(&places, |_| Ok(String::new()))?;
+        let filled = self.fill(&places, |_, _| Ok(String::new()))?;
         if !filled.names_listen {
             return Err(GatewayError::NoListen(self.name.clone()));
         }
@@ -237,7 +239,7 @@ mod tests {
     #[test]
     fn a_configuration_file_is_made_for_each_start() {
         let folder = tempfile::tempdir().unwrap();
-        let template = folder.path().join("template");
+        let template = folder.path().join("template.yaml");
         std::fs::write(&template, "bind {listen}\nto {upstream_address}\n").unwrap();
         let gateway = read(&format!("r -c {{config:{}}}", template.display())).unwrap();
         let places = Places {
@@ -249,7 +251,7 @@ mod tests {
             folder: folder.path().to_owned(),
         };
         let command = gateway.command(&places).unwrap();
-        let made = folder.path().join("config-1");
+        let made = folder.path().join("config-1.yaml");
         assert_eq!(
             std::fs::read_to_string(&made).unwrap(),
             "bind 127.0.0.1:7\nto 127.0.0.1:8\nto 127.0.0.1:9\n"

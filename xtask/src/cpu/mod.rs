@@ -142,7 +142,8 @@ fn candidates(binaries: &Path, engines: &[SocketAddr]) -> Result<Vec<Candidate>,
     Ok(all)
 }
 
-fn build(root: &Path) -> Result<PathBuf, Failure> {
+/// Builds the gateway, the load tester and the bare Pingora for release; the folder they are in.
+pub fn build(root: &Path) -> Result<PathBuf, Failure> {
     let packages = ["-p", "warmgate", "-p", "warmgate-loadtest"];
     let kinds = ["--bins", "--example", "bare_round_robin"];
     let mut cargo = Command::new(env!("CARGO"));
