@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use warmgate_loadtest::engine::{EngineConfig, serve};
+use warmgate_loadtest::engine::{EngineConfig, Scheduling, TierFill, serve};
 
 use super::{Failure, runtime};
 
@@ -31,6 +31,23 @@ pub(super) struct EngineArgs {
     /// Longest prompt plus answer in tokens.
     #[arg(long, value_name = "N", default_value_t = EngineConfig::default().max_model_tokens)]
     max_model_tokens: u64,
+    /// Most prompt tokens of one request in one step; 0 for no limit but the step's.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    long_prefill_token_threshold: u64,
+    /// Order of waiting requests; `priority` reads the body's field of that name, lower first,
+    /// and preempts nobody.
+    #[arg(long, value_enum, default_value_t)]
+    scheduling_policy: Scheduling,
+    /// KV cache in host memory, in tokens; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    host_tier_tokens: u64,
+    /// Tokens a second copied from host memory to the device; the default is 25 GB/s at 164 kB a
+    /// token.
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().host_tier_tokens_per_s)]
+    host_tier_bandwidth_tokens_s: f64,
+    /// When blocks enter host memory.
+    #[arg(long, value_enum, default_value_t)]
+    host_tier_fill: TierFill,
     /// How many times faster than a 70B-class model on four H100; `inf` for no delay.
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     speed: f64,
@@ -48,17 +65,7 @@ pub(super) struct EngineArgs {
 pub(super) fn run(args: EngineArgs) -> Result<(), Failure> {
     let listen = args.listen;
     let runtime = runtime(args.threads.into())?;
-    let config = EngineConfig {
-        models: args.model,
-        capacity_tokens: args.capacity_tokens,
-        block_tokens: args.block_tokens,
-        max_batched_tokens: args.max_batched_tokens,
-        max_seqs: args.max_seqs,
-        max_model_tokens: args.max_model_tokens,
-        speed: args.speed,
-        instant: args.instant,
-        fail_ratio: args.fail_rate,
-    };
+    let config = config(args);
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(listen)
             .await
@@ -74,6 +81,25 @@ pub(super) fn run(args: EngineArgs) -> Result<(), Failure> {
         engine.shutdown().await;
         Ok(())
     })
+}
+
+fn config(args: EngineArgs) -> EngineConfig {
+    EngineConfig {
+        models: args.model,
+        capacity_tokens: args.capacity_tokens,
+        block_tokens: args.block_tokens,
+        max_batched_tokens: args.max_batched_tokens,
+        max_seqs: args.max_seqs,
+        max_model_tokens: args.max_model_tokens,
+        long_prefill_tokens: args.long_prefill_token_threshold,
+        scheduling: args.scheduling_policy,
+        host_tier_tokens: args.host_tier_tokens,
+        host_tier_tokens_per_s: args.host_tier_bandwidth_tokens_s,
+        host_tier_fill: args.host_tier_fill,
+        speed: args.speed,
+        instant: args.instant,
+        fail_ratio: args.fail_rate,
+    }
 }
 
 /// SIGINT and SIGTERM.
@@ -95,5 +121,50 @@ impl StopSignals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: EngineArgs,
+    }
+
+    fn parse(flags: &str) -> Result<EngineConfig, clap::Error> {
+        let line = format!("engine --listen 127.0.0.1:0 --model sim {flags}");
+        Ok(config(Line::try_parse_from(line.split_whitespace())?.args))
+    }
+
+    #[test]
+    fn no_flags_are_the_defaults() {
+        assert_eq!(parse("").unwrap(), EngineConfig::default());
+    }
+
+    #[test]
+    fn the_tier_and_the_scheduler_have_flags() {
+        let flags = "--host-tier-tokens 4096 --host-tier-bandwidth-tokens-s 5e4 \
+            --host-tier-fill on-eviction --long-prefill-token-threshold 512 \
+            --scheduling-policy priority";
+        let expected = EngineConfig {
+            host_tier_tokens: 4096,
+            host_tier_tokens_per_s: 50_000.0,
+            host_tier_fill: TierFill::OnEviction,
+            long_prefill_tokens: 512,
+            scheduling: Scheduling::Priority,
+            ..EngineConfig::default()
+        };
+        assert_eq!(parse(flags).unwrap(), expected);
+        assert_eq!(
+            parse("--host-tier-fill write-through --scheduling-policy fcfs").unwrap(),
+            EngineConfig::default()
+        );
+        assert!(parse("--host-tier-fill sometimes").is_err());
+        assert!(parse("--scheduling-policy lifo").is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! What an operator or a test can choose about a simulated engine, with vLLM's defaults.
 
-use super::model::{ModelConfig, Timing};
+use super::model::{HOST_LOAD_TOKENS_PER_S, HostTier, ModelConfig, Scheduling, TierFill, Timing};
 
 /// Longest prompt body read, in bytes; larger ones get 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -24,6 +24,18 @@ pub struct EngineConfig {
     pub max_seqs: usize,
     /// Longest prompt plus answer in tokens (vLLM: `--max-model-len`).
     pub max_model_tokens: u64,
+    /// Most prompt tokens of one request in one step; 0 for no limit but the step's (vLLM:
+    /// `--long-prefill-token-threshold`).
+    pub long_prefill_tokens: u64,
+    /// In which order waiting requests are admitted (vLLM: `--scheduling-policy`).
+    pub scheduling: Scheduling,
+    /// Size in tokens of a KV cache in host memory, rounded down to whole blocks; 0 for none
+    /// (vLLM: `--kv-offloading-size`).
+    pub host_tier_tokens: u64,
+    /// Tokens a second copied from it to the device, above 0; `speed` multiplies it.
+    pub host_tier_tokens_per_s: f64,
+    /// When blocks enter it.
+    pub host_tier_fill: TierFill,
     /// How many times faster than the modelled GPU server; above 0, may be infinite.
     pub speed: f64,
     /// Answer at once with a small fixed body, without parsing or modelling the request: for
@@ -42,6 +54,11 @@ impl Default for EngineConfig {
             max_batched_tokens: 8192,
             max_seqs: 256,
             max_model_tokens: 262_144,
+            long_prefill_tokens: 0,
+            scheduling: Scheduling::default(),
+            host_tier_tokens: 0,
+            host_tier_tokens_per_s: HOST_LOAD_TOKENS_PER_S,
+            host_tier_fill: TierFill::default(),
             speed: 1.0,
             instant: false,
             fail_ratio: 0.0,
@@ -82,11 +99,22 @@ impl EngineConfig {
             capacity_blocks: self.capacity_tokens / self.block_tokens,
             max_batched_tokens: self.max_batched_tokens,
             max_seqs: self.max_seqs,
+            long_prefill_tokens: Some(self.long_prefill_tokens).filter(|tokens| *tokens > 0),
+            scheduling: self.scheduling,
+            host_tier: self.host_tier(),
             timing: Timing {
                 speed: self.speed,
                 ..Timing::default()
             },
-            ..ModelConfig::default()
+            token_events: true,
+        })
+    }
+
+    fn host_tier(&self) -> Option<HostTier> {
+        (self.host_tier_tokens > 0).then_some(HostTier {
+            capacity_blocks: self.host_tier_tokens / self.block_tokens,
+            load_tokens_per_s: self.host_tier_tokens_per_s * self.speed,
+            fill: self.host_tier_fill,
         })
     }
 
@@ -122,6 +150,18 @@ impl EngineConfig {
                 "at least 2",
                 self.max_model_tokens >= 2,
             ),
+            (
+                "host_tier_tokens",
+                self.host_tier_tokens.to_string(),
+                "0 or at least one block",
+                self.host_tier_tokens == 0 || self.host_tier_tokens >= self.block_tokens,
+            ),
+            (
+                "host_tier_tokens_per_s",
+                self.host_tier_tokens_per_s.to_string(),
+                "above 0",
+                self.host_tier_tokens_per_s > 0.0,
+            ),
             ("speed", self.speed.to_string(), "above 0", self.speed > 0.0),
             (
                 "fail_ratio",
@@ -148,7 +188,23 @@ mod tests {
     #[test]
     fn the_default_is_valid() {
         let model = EngineConfig::default().model_config().unwrap();
-        assert_eq!(model.capacity_blocks, 62_500);
+        assert_eq!(model, ModelConfig::default(), "one set of defaults");
+    }
+
+    #[test]
+    fn zero_means_off_for_the_optional_flags() {
+        let model = EngineConfig {
+            long_prefill_tokens: 1,
+            host_tier_tokens: 33,
+            speed: 2.0,
+            ..EngineConfig::default()
+        }
+        .model_config()
+        .unwrap();
+        assert_eq!(model.long_prefill_tokens, Some(1));
+        let tier = model.host_tier.unwrap();
+        assert_eq!(tier.capacity_blocks, 2);
+        assert_eq!(tier.load_tokens_per_s, 2.0 * HOST_LOAD_TOKENS_PER_S);
     }
 
     #[test]
@@ -188,6 +244,14 @@ mod tests {
                 ..base()
             },
             EngineConfig {
+                host_tier_tokens: 15,
+                ..base()
+            },
+            EngineConfig {
+                host_tier_tokens_per_s: 0.0,
+                ..base()
+            },
+            EngineConfig {
                 speed: 0.0,
                 ..base()
             },
@@ -215,6 +279,7 @@ mod tests {
             },
             EngineConfig {
                 capacity_tokens: 16,
+                host_tier_tokens: 16,
                 ..base()
             },
             EngineConfig {

@@ -57,6 +57,7 @@ impl Exchange {
             prompts,
             n,
             output,
+            priority,
             reply,
             ..
         } = call;
@@ -70,6 +71,7 @@ impl Exchange {
                     blocks: prompt.blocks_with(&answer.text(output.tokens), block_tokens),
                     prompt_tokens: prompt.tokens(),
                     output_tokens: output.tokens,
+                    priority,
                 });
                 answers.push(answer);
             }

@@ -66,6 +66,8 @@ impl Face {
             aborted_total: totals.aborted - glance.faulted + hung,
             prefix_queries_tokens_total: totals.prefix_queries_tokens,
             prefix_hits_tokens_total: totals.prefix_hits_tokens,
+            host_queries_tokens_total: totals.host_queries_tokens,
+            host_hits_tokens_total: totals.host_hits_tokens,
             generation_tokens_total: totals.generation_tokens,
         }
     }
@@ -101,6 +103,10 @@ impl Face {
             ("POST", "/tokenize") => return self.tokenize(request).await,
             ("POST", "/reset_prefix_cache") => {
                 self.runner.reset_prefix_cache();
+                // vLLM keeps its host tier unless told otherwise.
+                if request.uri().query() == Some("reset_external=true") {
+                    self.runner.reset_host_tier();
+                }
                 whole(StatusCode::OK, None, "")
             }
             ("GET", "/sim/state") => json_ok(&json!(self.state())),
@@ -195,7 +201,7 @@ impl Face {
         &self,
         headers: &HeaderMap,
         sequence: u64,
-        call: Call,
+        mut call: Call,
     ) -> Result<(Exchange, bool), ApiError> {
         if !self.config.models.contains(&call.model) {
             return Err(ApiError::unknown_model(&call.model, &self.config.models));
@@ -220,6 +226,9 @@ impl Face {
             model: api::json_string(&call.model),
             created: self.started_at_s as u64,
         };
+        if let Some(priority) = priority(headers) {
+            call.priority = priority;
+        }
         let stream = call.stream;
         let exchange = Exchange::start(&self.runner, self.config.block_tokens, head, call)?;
         Ok((exchange, stream))
@@ -307,6 +316,11 @@ async fn read_body(body: Incoming) -> Result<Bytes, Result<ApiError, Cut>> {
     }
 }
 
+/// The header that wins over the body's `priority`; ignored where it is no number, as vLLM does.
+fn priority(headers: &HeaderMap) -> Option<i64> {
+    headers.get("x-vllm-priority")?.to_str().ok()?.parse().ok()
+}
+
 /// The response's id without prefix: `x-request-id` where it is plain, as vLLM does.
 fn request_id(headers: &HeaderMap, sequence: u64) -> String {
     let given = headers
@@ -325,4 +339,72 @@ fn unix_time_s() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream::FuturesUnordered;
+
+    use super::*;
+    use crate::engine::Scheduling;
+
+    /// Names of requests that wait behind a first one, in the order of their answers; each has a
+    /// name, the body's priority and the header's.
+    async fn answered(
+        scheduling: Scheduling,
+        requests: &[(&'static str, i64, Option<&str>)],
+    ) -> Vec<&'static str> {
+        let face = Face::new(EngineConfig {
+            max_seqs: 1,
+            scheduling,
+            ..EngineConfig::default()
+        })
+        .expect("a valid configuration");
+        let clock = tokio::spawn(Arc::clone(&face.runner).drive());
+        let start = |priority: i64, header: Option<&str>| {
+            let body = json!({"prompt": "x", "max_tokens": 2, "priority": priority}).to_string();
+            let parse = api::parser("/v1/completions").expect("it is served");
+            let call = parse(body.as_bytes(), Defaults { model: "sim" })
+                .unwrap_or_else(|_| panic!("{body} is well-formed"));
+            let mut headers = HeaderMap::new();
+            if let Some(value) = header {
+                headers.insert("x-vllm-priority", value.parse().expect("a header"));
+            }
+            let started = face.start(&headers, 0, call);
+            started.unwrap_or_else(|_| panic!("{body} fits")).0
+        };
+        let mut exchanges = FuturesUnordered::new();
+        for (name, priority, header) in [("first", 9, None)].iter().chain(requests) {
+            let exchange = start(*priority, *header);
+            exchanges.push(async move {
+                exchange.whole().await.expect("no fault is planned");
+                *name
+            });
+        }
+        let mut names = Vec::new();
+        while let Some(name) = exchanges.next().await {
+            names.push(name);
+        }
+        clock.abort();
+        names
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_body_orders_those_who_wait_unless_the_header_does() {
+        let requests = [
+            ("late", 5, None),
+            ("soon", -5, None),
+            ("header", 7, Some("-9")),
+            ("bad header", 0, Some("abc")),
+        ];
+        assert_eq!(
+            answered(Scheduling::Priority, &requests).await,
+            ["first", "header", "soon", "bad header", "late"]
+        );
+        assert_eq!(
+            answered(Scheduling::Fcfs, &requests).await,
+            ["first", "late", "soon", "header", "bad header"],
+            "without the flag it is silently ignored, as by vLLM"
+        );
+    }
 }

@@ -28,6 +28,10 @@ pub struct EngineState {
     pub prefix_queries_tokens_total: u64,
     /// Prompt tokens found in the prefix cache.
     pub prefix_hits_tokens_total: u64,
+    /// Prompt tokens that the device lacked and the host tier was asked for.
+    pub host_queries_tokens_total: u64,
+    /// Prompt tokens found in the host tier.
+    pub host_hits_tokens_total: u64,
     /// Tokens generated.
     pub generation_tokens_total: u64,
 }

@@ -25,6 +25,7 @@ pub(super) fn page(context: &PageContext<'_>, glance: &Glance) -> String {
     page.process();
     page.gauges(glance);
     page.counters(glance);
+    page.prompt_sources(glance);
     page.cache_config();
     page.out
 }
@@ -92,9 +93,24 @@ impl Page<'_> {
                 totals.prefix_hits_tokens,
             ),
             (
+                "vllm:external_prefix_cache_queries_total",
+                "External prefix cache queries from KV connector cross-instance cache sharing, in terms of number of queried tokens.",
+                totals.host_queries_tokens,
+            ),
+            (
+                "vllm:external_prefix_cache_hits_total",
+                "External prefix cache hits from KV connector cross-instance cache sharing, in terms of number of cached tokens.",
+                totals.host_hits_tokens,
+            ),
+            (
                 "vllm:prompt_tokens_total",
                 "Number of prefill tokens processed.",
                 totals.prompt_tokens,
+            ),
+            (
+                "vllm:prompt_tokens_cached_total",
+                "Number of cached prompt tokens (local + external).",
+                totals.prompt_device_tokens + totals.prompt_host_tokens,
             ),
             (
                 "vllm:generation_tokens_total",
@@ -124,6 +140,43 @@ impl Page<'_> {
                 self.out,
                 r#"{name}{{engine="0",finished_reason="{reason}",model_name="{model}"}} {:?}"#,
                 value as f64
+            );
+        }
+    }
+
+    /// Where the tokens of prompts came from; on the page with and without a host tier.
+    fn prompt_sources(&mut self, glance: &Glance) {
+        let totals = &glance.counters;
+        self.by_source(
+            "vllm:prompt_tokens_by_source_total",
+            "Number of prompt tokens by source.",
+            &[
+                ("local_compute", totals.prompt_computed_tokens),
+                ("local_cache_hit", totals.prompt_device_tokens),
+                ("external_kv_transfer", totals.prompt_host_tokens),
+            ],
+        );
+        self.by_source(
+            "vllm:prompt_tokens_cached_by_source_total",
+            "Prefix-cache hit tokens by the cache tier that supplied them.",
+            &[
+                ("device", totals.prefix_hits_tokens),
+                ("host", totals.host_hits_tokens),
+                ("p2p", 0),
+                ("disk", 0),
+                ("external_unspecified", 0),
+            ],
+        );
+    }
+
+    fn by_source(&mut self, name: &str, help: &str, values: &[(&str, u64)]) {
+        self.family(name, "counter", help);
+        for (source, value) in values {
+            let _ = writeln!(
+                self.out,
+                r#"{name}{{{labels},source="{source}"}} {value:?}"#,
+                labels = self.labels,
+                value = *value as f64
             );
         }
     }

@@ -6,9 +6,10 @@
 //! metric names and errors, started by [`serve`].
 //!
 //! What is modelled: continuous batching with chunked prefill under a token budget, first come
-//! first served; a prefix cache of chained blocks with LRU eviction; step times of a 70B-class
-//! model. What is not: preemption (room for the whole answer is reserved at admission), sampling,
-//! stop tokens (an answer is as long as `max_tokens` says), a tokenizer (a token is four bytes).
+//! first served or by priority; a prefix cache of chained blocks with LRU eviction, and where asked
+//! for a second one in host memory behind a link; step times of a 70B-class model. What is not:
+//! preemption (room for the whole answer is reserved at admission), sampling, stop tokens (an
+//! answer is as long as `max_tokens` says), a tokenizer (a token is four bytes).
 //!
 //! For tests an engine can misbehave on demand ([`Fault`], `POST /sim/fault`) and shows what
 //! reached it ([`EngineState`], `GET /sim/state`; [`ReceivedRequest`], `GET /sim/last_request`).

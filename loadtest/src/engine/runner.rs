@@ -18,6 +18,7 @@ pub(super) struct Job {
     pub blocks: Vec<BlockHash>,
     pub prompt_tokens: u64,
     pub output_tokens: u64,
+    pub priority: i64,
 }
 
 /// Something that happened to one of the jobs of a [`Running`].
@@ -98,7 +99,7 @@ impl Runner {
                     blocks: work.blocks,
                     prompt_tokens: work.prompt_tokens,
                     output_tokens: work.output_tokens,
-                    priority: 0,
+                    priority: work.priority,
                 },
             )?;
             state.listeners.insert(
@@ -147,6 +148,10 @@ impl Runner {
 
     pub(super) fn reset_prefix_cache(&self) {
         self.state.lock().model.reset_prefix_cache();
+    }
+
+    pub(super) fn reset_host_tier(&self) {
+        self.state.lock().model.reset_host_tier();
     }
 
     async fn sleep_until(&self, at: Duration) {

@@ -51,7 +51,7 @@ fn drain(model: &mut Model) -> Vec<Event> {
 /// Runs one request alone, from `at`; returns the time to its first token, and how much of its
 /// prompt was found and loaded.
 fn run(model: &mut Model, at: Duration, request: Request) -> (Duration, u64, u64) {
-    model.submit(at, request).unwrap();
+    model.submit(at, request).expect("it fits");
     let events = drain(model);
     let EventKind::FirstToken {
         cached_tokens,

@@ -9,3 +9,4 @@ mod model;
 mod pages;
 mod scheduling;
 mod start;
+mod tier_face;

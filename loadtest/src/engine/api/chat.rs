@@ -28,6 +28,8 @@ struct Body {
     tool_choice: Option<ToolChoice>,
     logprobs: Option<bool>,
     top_logprobs: Option<usize>,
+    #[serde(default)]
+    priority: i64,
 }
 
 pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiError> {
@@ -71,6 +73,7 @@ pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiErro
         prompts: vec![prompt],
         n: choices(body.n, 1)?,
         output,
+        priority: body.priority,
         stream: body.stream.unwrap_or(false),
         reply,
     })

@@ -20,6 +20,8 @@ struct Body {
     stream_options: Option<StreamOptions>,
     cache_salt: Option<String>,
     logprobs: Option<usize>,
+    #[serde(default)]
+    priority: i64,
 }
 
 /// Text or token ids, one or several.
@@ -63,6 +65,7 @@ pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiErro
         model,
         prompts,
         output: OutputLimit::new(body.max_tokens, "max_tokens")?,
+        priority: body.priority,
         stream: body.stream.unwrap_or(false),
         reply: Box::new(Completions {
             include_usage,

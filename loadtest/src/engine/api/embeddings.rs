@@ -13,6 +13,8 @@ use super::{
 struct Body {
     model: Option<String>,
     input: Option<PromptForm>,
+    #[serde(default)]
+    priority: i64,
 }
 
 pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiError> {
@@ -33,6 +35,7 @@ pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiErro
             tokens: 1,
             finish: Finish::Stop,
         },
+        priority: body.priority,
         stream: false,
         reply: Box::new(Embeddings),
     })

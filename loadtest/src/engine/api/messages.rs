@@ -45,6 +45,8 @@ pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiErro
         model,
         n: 1,
         output: OutputLimit::new(body.max_tokens, "max_tokens")?,
+        // Anthropic's API has no such field.
+        priority: 0,
         stream: body.stream.unwrap_or(false),
         reply: Box::new(Messages),
     })

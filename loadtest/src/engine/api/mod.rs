@@ -54,6 +54,8 @@ pub(super) struct Call {
     /// Answers to each prompt, at least 1.
     pub n: usize,
     pub output: OutputLimit,
+    /// Lower is admitted earlier.
+    pub priority: i64,
     pub stream: bool,
     pub reply: Box<dyn Reply>,
 }

@@ -20,6 +20,8 @@ struct Body {
     max_output_tokens: Option<u64>,
     stream: Option<bool>,
     cache_salt: Option<String>,
+    #[serde(default)]
+    priority: i64,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +56,7 @@ pub(super) fn parse(body: &[u8], defaults: Defaults<'_>) -> Result<Call, ApiErro
         model,
         n: 1,
         output: OutputLimit::new(body.max_output_tokens, "max_output_tokens")?,
+        priority: body.priority,
         stream: body.stream.unwrap_or(false),
         reply: Box::new(Responses),
     })

@@ -58,7 +58,7 @@ impl Default for ModelConfig {
 }
 
 /// Order of the waiting requests (vLLM: `--scheduling-policy`). Neither preempts a running one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scheduling {
     /// First come, first served.
     #[default]
@@ -94,7 +94,7 @@ impl Default for HostTier {
 }
 
 /// When blocks enter the host tier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TierFill {
     /// A prompt's blocks when its prefill ends, and again at each later hit; generated tokens
     /// never. What the device holds of prompts the tier holds too (vLLM's offloading connector).
