@@ -24,6 +24,7 @@ pub mod population;
 pub mod roster;
 pub mod run;
 pub mod scenario;
+pub mod synthetic;
 mod timeline;
 pub mod warmgate;
 pub mod workload;

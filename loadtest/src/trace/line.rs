@@ -32,7 +32,8 @@ pub(super) fn parse(line: &str) -> Result<TraceRequest, String> {
         (Some(ids), None, None) => (TracePrompt::Blocks(ids), raw.input_length),
         (None, Some(runs), None) => (TracePrompt::Blocks(expand(&runs)?), raw.input_length),
         (None, None, Some(text)) => {
-            let tokens = tokens_of(&text);
+            // A template has tokens where a message has none.
+            let tokens = tokens_of(&text).max(1);
             (TracePrompt::Text(text), Some(tokens))
         }
         (None, None, None) => (TracePrompt::Blocks(Vec::new()), raw.input_length),
