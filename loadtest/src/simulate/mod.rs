@@ -20,6 +20,7 @@ pub mod capacity;
 mod checker;
 pub mod contender;
 pub mod outcome;
+mod peer;
 pub mod population;
 pub mod roster;
 pub mod run;

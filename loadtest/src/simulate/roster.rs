@@ -3,6 +3,7 @@
 use warmgate_routing::Policy;
 
 use super::capacity::Maker;
+use super::peer::PEERS;
 use super::warmgate::Warmgate;
 
 /// A policy under its name.
@@ -18,7 +19,13 @@ pub struct Entrant {
 /// Everybody, the default first.
 #[must_use]
 pub fn roster() -> Vec<Entrant> {
-    Policy::NAMES.iter().map(|name| ours(name)).collect()
+    let ours = Policy::NAMES.iter().map(|name| ours(name));
+    let peers = PEERS.iter().map(|&(name, make)| Entrant {
+        name: name.to_owned(),
+        is_default: false,
+        maker: Box::new(move |scenario, replica| make(&scenario.fleet(replica))),
+    });
+    ours.chain(peers).collect()
 }
 
 fn ours(name: &str) -> Entrant {
