@@ -55,9 +55,9 @@ pub struct ServeArgs {
     /// Address and port of health, metrics and the admin API [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
-    /// A model server, as http://host:port; again for each further one. In place of the file's
-    /// pools and routes: one pool `main` that takes every model
-    #[arg(long = "upstream", value_name = "URL")]
+    /// A model server, as http://host:port; again for each further one, or with commas between. In
+    /// place of the file's pools and routes: one pool `main` that takes every model
+    #[arg(long = "upstream", value_name = "URL", value_delimiter = ',')]
     pub upstreams: Vec<UpstreamUrl>,
     /// How an endpoint is chosen, in every pool [default: cost]
     #[arg(long, value_name = "NAME", value_parser = policy_name())]
@@ -163,7 +163,7 @@ mod tests {
     fn every_flag_arrives() {
         let source = serve(
             "--config w.yaml --listen 127.0.0.1:1 --admin [::1]:2 --threads 3 --policy round_robin \
-             --upstream http://a:1 --upstream https://b",
+             --upstream http://a:1,http://c:2 --upstream https://b",
         );
         assert_eq!(source.file, Some("w.yaml".into()));
         let flags = source.overrides;
@@ -174,7 +174,7 @@ mod tests {
             (Some(3), Some("round_robin"))
         );
         let upstreams: Vec<_> = flags.upstreams.iter().map(ToString::to_string).collect();
-        assert_eq!(upstreams, ["http://a:1", "https://b:443"]);
+        assert_eq!(upstreams, ["http://a:1", "http://c:2", "https://b:443"]);
     }
 
     #[test]
