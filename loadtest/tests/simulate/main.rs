@@ -3,4 +3,5 @@
 
 mod fleet;
 mod replay;
+mod roster;
 mod sweep;
