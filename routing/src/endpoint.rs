@@ -9,6 +9,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
+use crate::feedback::Learner;
 use crate::health::Health;
 use crate::ledger::EndpointLoad;
 use crate::report::{EngineReport, ServedModel};
@@ -148,6 +149,8 @@ pub struct Endpoint {
     pub health: Arc<Health>,
     /// What it last said. Survives changes of `spec`.
     pub observed: Arc<ArcSwap<Observed>>,
+    /// What is learned of its cache. Survives changes of `spec`.
+    pub learner: Arc<Learner>,
 }
 
 impl Endpoint {
@@ -160,6 +163,7 @@ impl Endpoint {
             load: Arc::default(),
             health: Arc::default(),
             observed: Arc::default(),
+            learner: Arc::default(),
         }
     }
 
@@ -172,6 +176,7 @@ impl Endpoint {
             load: Arc::clone(&self.load),
             health: Arc::clone(&self.health),
             observed: Arc::clone(&self.observed),
+            learner: Arc::clone(&self.learner),
         }
     }
 

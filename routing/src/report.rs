@@ -21,8 +21,11 @@ pub struct EngineReport {
     pub capacity: Option<Tokens>,
     /// Prompt tokens looked up in the prefix cache since the engine started.
     pub prefix_queries: Option<Tokens>,
-    /// Prompt tokens found there since the engine started.
+    /// Prompt tokens found there since the engine started; those in tiers behind the device may be
+    /// counted in or not.
     pub prefix_hits: Option<Tokens>,
+    /// Prompt tokens found in tiers behind the device, where they are not counted in `prefix_hits`.
+    pub tier_hits: Option<Tokens>,
     /// Start of the engine's process in seconds since 1970; a change means a cold cache.
     pub process_start_s: Option<f64>,
 }
@@ -39,6 +42,7 @@ impl EngineReport {
             capacity: None,
             prefix_queries: None,
             prefix_hits: None,
+            tier_hits: None,
             process_start_s: None,
         }
     }

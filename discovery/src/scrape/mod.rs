@@ -138,6 +138,7 @@ impl<'a> Figures<'a> {
                 .find_map(|capacity| self.capacity(*capacity)),
             prefix_queries: tokens(&table.prefix_queries),
             prefix_hits: tokens(&table.prefix_hits),
+            tier_hits: tokens(&table.tier_hits),
             process_start_s: self.largest(PROCESS_START),
         }
     }
@@ -231,6 +232,7 @@ fn is_named(sample: &Sample<'_>, table: &NameTable) -> bool {
         &table.waiting,
         &table.prefix_queries,
         &table.prefix_hits,
+        &table.tier_hits,
     ];
     let counts = counts.into_iter().flatten();
     let counted = counts.flat_map(|count| count.any_of.iter().copied().flatten().copied());

@@ -21,6 +21,8 @@ pub(crate) struct NameTable {
     pub capacity: &'static [Capacity],
     pub prefix_queries: Option<Count>,
     pub prefix_hits: Option<Count>,
+    /// Hits in tiers behind the device, where `prefix_hits` leaves them out.
+    pub tier_hits: Option<Count>,
 }
 
 /// A path, on the endpoint's own port unless one is named.

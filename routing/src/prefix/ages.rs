@@ -22,10 +22,24 @@ const STAMPS_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stamp(pub(super) u32);
 
+impl Stamp {
+    /// As a number, for atomics.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The stamp of that number.
+    pub(crate) fn from_number(number: u32) -> Stamp {
+        Stamp(number)
+    }
+}
+
 /// The stamps of one prompt: its first blocks are the youngest, as engines evict from the end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamps {
     pub(super) youngest: Stamp,
+    /// The youngest of what was used before.
+    pub(super) before: Stamp,
     blocks_per_stamp: usize,
 }
 
@@ -90,6 +104,7 @@ impl Ages {
     /// New stamps for a prompt of so many blocks, younger than all before; room for them has been
     /// asked for by [`Ages::growth_bytes`].
     pub(super) fn open(&mut self, blocks: usize) -> Stamps {
+        let before = self.youngest;
         if self.wanted > 0 {
             self.buckets.reserve_exact(self.wanted - self.buckets.len());
         }
@@ -102,6 +117,7 @@ impl Ages {
         }
         Stamps {
             youngest: self.youngest,
+            before,
             blocks_per_stamp: Stamps::blocks_per_stamp(blocks),
         }
     }
@@ -251,6 +267,7 @@ mod tests {
         let (ages, _) = filled(1, 100_000);
         let opened = Stamps {
             youngest: ages.youngest,
+            before: Stamp::default(),
             blocks_per_stamp: Stamps::blocks_per_stamp(100_000),
         };
         assert_eq!(ages.buckets.len(), STAMPS_MAX);

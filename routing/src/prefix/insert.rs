@@ -99,6 +99,7 @@ impl Tree {
             cutoffs: self.records.cutoffs(endpoint),
             recall: Recall {
                 stamp: stamps.youngest,
+                before: stamps.before,
                 ..Recall::default()
             },
             reached: Reached {

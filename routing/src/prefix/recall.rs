@@ -32,6 +32,8 @@ pub struct Recall {
     pub steps: SmallVec<[RecallStep; 4]>,
     /// When the endpoint uses the prompt now.
     pub stamp: Stamp,
+    /// When it used whatever it used just before.
+    pub before: Stamp,
 }
 
 impl Recall {

@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use super::{Router, Sent};
 use crate::block::PromptBlocks;
-use crate::endpoint::EndpointId;
-use crate::feedback::{Lesson, Reported, Sizes};
-use crate::tokens::BytesPerToken;
-use crate::units::Tokens;
+use crate::endpoint::{Endpoint, EndpointId};
+use crate::feedback::{Heard, Lesson, Reported, Sizes, Verdict};
+use crate::units::{Blocks, Tokens};
 
 impl Router {
     /// An engine has answered `sent`, whose prompt was `prompt` for the model it knows as `model`.
@@ -20,6 +19,7 @@ impl Router {
         reported: Reported,
         _now: Instant,
     ) -> Lesson {
+        sent.note_answered();
         if let Some(counted) = reported.prompt_tokens {
             self.rates.learn(model, prompt, counted);
         }
@@ -32,25 +32,74 @@ impl Router {
             _ => sent.predicted,
         };
         let cached = reported.cached_tokens;
+        let lost = match reported.prompt_tokens {
+            Some(counted) if counted > Tokens::ZERO => {
+                let bytes = (prompt.bytes + prompt.further_bytes) as f64;
+                self.hear(sent, bytes / counted.as_f64(), cached)
+            }
+            _ => false,
+        };
         Lesson {
             predicted,
             reported: cached,
             error: cached.map(|cached| Tokens(cached.0.abs_diff(predicted.0))),
-            lost: false,
+            lost,
         }
     }
 
-    /// How much the endpoint is believed to be able to hold.
+    /// How much the endpoint is believed to be able to hold; nothing where it is not in the pool.
     #[must_use]
     pub fn sizes(&self, endpoint: EndpointId) -> Sizes {
         let sizes = self.index.sizes(endpoint);
-        let rate = BytesPerToken::default();
-        let tokens = |blocks: crate::units::Blocks| {
-            rate.tokens(u64::from(blocks.0) * self.settings.block_size.bytes() as u64)
+        let pool = self.pool.load();
+        let tokens = |blocks| match pool.get(endpoint) {
+            Some(endpoint) => endpoint.learner.tokens(blocks),
+            None => Tokens::ZERO,
         };
         Sizes {
             device: tokens(sizes.device),
             total: tokens(sizes.total),
         }
+    }
+
+    /// Returns whether the endpoint's cache is lost.
+    fn hear(&self, sent: &Sent, bytes_per_token: f64, cached: Option<Tokens>) -> bool {
+        let learner = &sent.endpoint.learner;
+        self.carry_out(&sent.endpoint, learner.note_rate(bytes_per_token));
+        let Some(cached) = cached else {
+            return false;
+        };
+        let cached_bytes = cached.as_f64() * bytes_per_token;
+        let cached = cached_bytes / self.settings.block_size.bytes() as f64;
+        let verdict = learner.hear(&Heard {
+            recall: &sent.recall,
+            settled: sent.settled,
+            cached: Blocks(cached.round() as u32),
+        });
+        self.carry_out(&sent.endpoint, verdict)
+    }
+
+    /// Brings to the index what was learned. Returns whether the endpoint's cache is lost.
+    pub(super) fn carry_out(&self, endpoint: &Endpoint, verdict: Verdict) -> bool {
+        if !self.settings.feedback {
+            return false;
+        }
+        if let Some(stamp) = verdict.lost {
+            self.index.forget_older(endpoint.id, stamp);
+        }
+        if verdict.resized {
+            self.apply_sizes(endpoint);
+            // Gone meanwhile? Then it was forgotten before, and nobody would do it again.
+            if self.pool.load().get(endpoint.id).is_none() {
+                self.index.remove(endpoint.id);
+            }
+        }
+        verdict.lost.is_some()
+    }
+
+    /// Brings an endpoint's sizes to the index.
+    pub(super) fn apply_sizes(&self, endpoint: &Endpoint) {
+        let sizes = endpoint.learner.sizes(self.settings.feedback);
+        self.index.set_sizes(endpoint.id, sizes);
     }
 }

@@ -30,7 +30,7 @@ use crate::request::SessionKey;
 use crate::tokens::TokenRates;
 use crate::units::Tokens;
 
-pub use observe::{DEFAULT_CAPACITY, REPORT_STALE_AFTER};
+pub use observe::{DEFAULT_CAPACITY, Observation, REPORT_STALE_AFTER};
 pub use sent::Sent;
 
 /// What a router needs to know that does not change while it lives.

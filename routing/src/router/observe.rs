@@ -5,18 +5,26 @@ use std::time::{Duration, Instant};
 
 use super::Router;
 use crate::endpoint::{Endpoint, EndpointKey, Observed};
+use crate::feedback::{Counters, Declared};
 use crate::ledger::EndpointLoad;
 use crate::pool::EndpointEvent;
-use crate::prefix::CacheSizes;
 use crate::report::{EngineReport, ServedModel};
-use crate::tokens::BytesPerToken;
-use crate::units::{Blocks, Tokens};
+use crate::units::Tokens;
 
 /// Cache of an endpoint that reports none. Guessing too low costs more than too high
 /// (measured: a quarter of the truth halves capacity, eight times the truth loses 14 %).
 pub const DEFAULT_CAPACITY: Tokens = Tokens(2_000_000);
 /// Age at which a report no longer counts: others' load is then taken for unknown, that is none.
 pub const REPORT_STALE_AFTER: Duration = Duration::from_secs(10);
+
+/// What a reading of an endpoint's metrics has shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// The engine has restarted: what it was believed to hold is forgotten.
+    pub restarted: bool,
+    /// It has no hits where many were predicted: see [`Lesson::lost`](crate::feedback::Lesson::lost).
+    pub lost: bool,
+}
 
 impl Router {
     /// A source of endpoints has news. A list is taken as a whole when it is complete; what is
@@ -38,24 +46,29 @@ impl Router {
     }
 
     /// An endpoint's metrics were read at `now`.
-    pub fn observe(&self, key: &EndpointKey, report: EngineReport, now: Instant) {
+    pub fn observe(&self, key: &EndpointKey, report: EngineReport, now: Instant) -> Observation {
         let Some(endpoint) = self.find(key) else {
-            return;
+            return Observation::default();
         };
         endpoint.health.note_answered_probe();
         note_foreign(&endpoint.load, &report);
-        let capacity = report.capacity;
+        let (capacity, counters) = (report.capacity, counters(&report));
         let before = endpoint.observed.rcu(|before| Observed {
             report: Some((report.clone(), now)),
             models: before.models.clone(),
         });
         let old = before.report.as_ref().map(|(old, _)| old);
-        if old.is_some_and(|old| has_restarted(old, &report)) {
+        let restarted = old.is_some_and(|old| has_restarted(old, &report));
+        if restarted {
             self.index.forget(endpoint.id);
+            endpoint.learner.note_restart();
         }
         if old.is_none_or(|old| old.capacity != capacity) {
             self.set_capacity(&endpoint, capacity);
         }
+        let verdict = counters.map(|counters| endpoint.learner.count(counters));
+        let lost = verdict.is_some_and(|verdict| self.carry_out(&endpoint, verdict));
+        Observation { restarted, lost }
     }
 
     /// An endpoint's list of models was read.
@@ -103,23 +116,35 @@ impl Router {
         self.registry.lock().get(key).cloned()
     }
 
+    /// What holds of an endpoint until it proves something else.
     fn set_capacity(&self, endpoint: &Endpoint, reported: Option<Tokens>) {
-        let capacity = self
+        let device = self
             .settings
             .capacity
             .or(reported)
             .unwrap_or(DEFAULT_CAPACITY);
-        let blocks = |tokens| {
-            let blocks = BytesPerToken::default().blocks(tokens, self.settings.block_size);
-            blocks.max(Blocks(1))
-        };
-        let total = blocks(capacity + self.settings.host_tier.unwrap_or_default());
-        let sizes = CacheSizes {
-            device: blocks(capacity),
-            total,
-            ghosts: total,
-        };
-        self.index.set_sizes(endpoint.id, sizes);
+        let declared = device + self.settings.host_tier.unwrap_or_default();
+        let ratio = declared.as_f64() / device.as_f64().max(1.0);
+        let ratio = self.ratio_of_others(endpoint, device).unwrap_or(ratio);
+        let declared = Declared { device, ratio };
+        endpoint
+            .learner
+            .set_device(declared, self.settings.block_size);
+        self.apply_sizes(endpoint);
+    }
+
+    /// How many times their device others hold that have the same: the median of what was learned.
+    fn ratio_of_others(&self, endpoint: &Endpoint, device: Tokens) -> Option<f64> {
+        if !self.settings.feedback {
+            return None;
+        }
+        let pool = self.pool.load();
+        let others = pool.all().iter().filter(|other| other.id != endpoint.id);
+        let mut ratios: Vec<f64> = others
+            .filter_map(|other| other.learner.ratio_of(device))
+            .collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        ratios.get(ratios.len() / 2).copied()
     }
 }
 
@@ -132,6 +157,13 @@ fn note_foreign(load: &EndpointLoad, report: &EngineReport) {
     let foreign = all.saturating_sub(ours.inflight);
     let foreign_waiting = waiting.saturating_sub(queued).min(foreign);
     load.note_foreign(foreign - foreign_waiting, foreign_waiting);
+}
+
+/// What it looked up and found so far, on all tiers.
+fn counters(report: &EngineReport) -> Option<Counters> {
+    let hits = report.prefix_hits? + report.tier_hits.unwrap_or_default();
+    let queries = report.prefix_queries?;
+    Some(Counters { queries, hits })
 }
 
 /// A younger process, or counters that ran backwards: whatever it held is gone.

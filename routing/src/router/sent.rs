@@ -8,7 +8,7 @@ use crate::block::PromptBlocks;
 use crate::decision::Choice;
 use crate::endpoint::Endpoint;
 use crate::ledger::LoadGuard;
-use crate::prefix::Recall;
+use crate::prefix::{Recall, Stamp};
 use crate::units::Tokens;
 
 /// One request on its way. Dropping it gives its weight back, on whatever path.
@@ -22,6 +22,9 @@ pub struct Sent {
     pub prompt: Tokens,
     /// What was believed when it was sent.
     pub recall: Recall,
+    /// Up to when prompts had been computed there when it was sent.
+    pub(super) settled: Stamp,
+    is_computed: bool,
     guard: LoadGuard,
 }
 
@@ -29,6 +32,18 @@ impl Sent {
     /// The first token has come: the prompt is computed. Later calls change nothing.
     pub fn note_first_token(&mut self) {
         self.guard.note_first_token();
+        self.note_answered();
+        self.is_computed = true;
+    }
+}
+
+impl Sent {
+    /// It is being answered, so its prompt is computed, whether or not anybody saw a first token.
+    pub(super) fn note_answered(&self) {
+        if !self.is_computed {
+            let learner = &self.endpoint.learner;
+            learner.note_computed(&self.recall, self.settled, self.prompt);
+        }
     }
 }
 
@@ -48,6 +63,8 @@ impl Router {
             endpoint: Arc::clone(&choice.endpoint),
             predicted: self.predicted(&recall, prompt, choice.cost.prompt),
             prompt: choice.cost.prompt,
+            settled: choice.endpoint.learner.note_sent(recall.stamp),
+            is_computed: false,
             recall,
             guard: LoadGuard::take(&choice.endpoint.load, choice.cost),
         }

@@ -32,4 +32,5 @@ pub(crate) const TABLE: NameTable = NameTable {
         any_of: &[&[series("llamacpp:prompt_tokens_cached_total")]],
         absent: Absent::Unknown,
     }),
+    tier_hits: None,
 };

@@ -43,4 +43,5 @@ pub(crate) const TABLE: NameTable = NameTable {
         any_of: &[&[series("sglang:cached_tokens_total")]],
         absent: Absent::Zero,
     }),
+    tier_hits: None,
 };

@@ -33,4 +33,5 @@ pub(crate) const TABLE: NameTable = NameTable {
         any_of: &[&[series("trtllm_prompt_cached_tokens_total")]],
         absent: Absent::Zero,
     }),
+    tier_hits: None,
 };

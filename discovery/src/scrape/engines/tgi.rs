@@ -26,4 +26,5 @@ pub(crate) const TABLE: NameTable = NameTable {
     // It has a prefix cache, but tells nothing of it.
     prefix_queries: None,
     prefix_hits: None,
+    tier_hits: None,
 };

@@ -58,4 +58,5 @@ pub(crate) const TABLE: NameTable = NameTable {
     // `nv_cache_*` is the cache of whole responses; reused blocks have no count of look-ups.
     prefix_queries: None,
     prefix_hits: None,
+    tier_hits: None,
 };

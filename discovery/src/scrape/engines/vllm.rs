@@ -48,4 +48,9 @@ pub(crate) const TABLE: NameTable = NameTable {
         ],
         absent: Absent::Zero,
     }),
+    // A tier behind the device is a connector to vLLM, and what it finds is counted apart.
+    tier_hits: Some(Count {
+        any_of: &[&[series("vllm:external_prefix_cache_hits_total")]],
+        absent: Absent::Unknown,
+    }),
 };
