@@ -23,8 +23,8 @@ pub struct Outcome {
     /// Sent more than [`LATE_MS`](crate::report::LATE_MS) after they were due: where there are any,
     /// the machine measured itself.
     pub late: usize,
-    /// Prompt tokens that engines found in their caches over all prompt tokens that reached them,
-    /// by their own count, 0..=1.
+    /// Prompt tokens that engines found in their caches, on the device or in the host tier, over
+    /// all prompt tokens that reached them, by their own count, 0..=1.
     pub hit_ratio: Option<f64>,
     /// The same by `cached_tokens` in the answers that clients got; absent where none says.
     pub hit_ratio_reported: Option<f64>,
@@ -66,8 +66,10 @@ pub struct EndpointOutcome {
     pub requests: u64,
     /// Prompt tokens of these.
     pub prompt_tokens: u64,
-    /// Of these, found in its cache.
+    /// Of these, found in its cache on the device.
     pub cached_tokens: u64,
+    /// Of these, loaded from its host tier.
+    pub loaded_tokens: u64,
 }
 
 /// Everything that was measured of one gateway.
@@ -88,12 +90,14 @@ impl EndpointOutcome {
             requests: state.received_total,
             prompt_tokens: state.prefix_queries_tokens_total,
             cached_tokens: state.prefix_hits_tokens_total,
+            loaded_tokens: state.host_hits_tokens_total,
         }
     }
 
     /// Prompt tokens it had to compute.
     pub fn computed_tokens(&self) -> u64 {
-        self.prompt_tokens.saturating_sub(self.cached_tokens)
+        self.prompt_tokens
+            .saturating_sub(self.cached_tokens + self.loaded_tokens)
     }
 }
 
@@ -139,8 +143,8 @@ impl Measured {
 
 fn hit_ratio(endpoints: &[EndpointOutcome]) -> Option<f64> {
     let prompt: u64 = endpoints.iter().map(|one| one.prompt_tokens).sum();
-    let cached: u64 = endpoints.iter().map(|one| one.cached_tokens).sum();
-    (prompt > 0).then(|| cached as f64 / prompt as f64)
+    let computed: u64 = endpoints.iter().map(EndpointOutcome::computed_tokens).sum();
+    (prompt > 0).then(|| (prompt - computed) as f64 / prompt as f64)
 }
 
 /// Engines that were never asked count: a gateway that forgets one is out of balance.
@@ -157,11 +161,14 @@ mod tests {
     use crate::replay::{Record, Run, RunMeta};
 
     fn endpoint(prompt_tokens: u64, cached_tokens: u64) -> EndpointOutcome {
+        // Half of it from each tier: where a token comes from makes no difference here.
+        let loaded_tokens = cached_tokens / 2;
         EndpointOutcome {
             address: "127.0.0.1:1".parse().unwrap(),
             requests: 1,
             prompt_tokens,
-            cached_tokens,
+            cached_tokens: cached_tokens - loaded_tokens,
+            loaded_tokens,
         }
     }
 
