@@ -123,7 +123,13 @@ pub fn run(root: &Path, args: &Args) -> Result<(), Failure> {
         .args(["--session-header", SESSION_HEADER])
         .args(&args.flags);
     succeed(Command::new(configs.join("versions.sh")).args([&installed, &built.join("warmgate")]))?;
-    succeed(&mut command)
+    let status = command
+        .status()
+        .map_err(|error| format!("warmgate-loadtest did not start: {error}"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("warmgate-loadtest compare: {status}")),
+    }
 }
 
 /// Which `haproxy_session.cfg` and vllm-router's hash look at. Every gateway gets it.
