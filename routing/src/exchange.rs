@@ -25,14 +25,15 @@
 //!
 //! let endpoint = here.pool().all()[0].clone();
 //! let letter = there.sent(7, &endpoint.spec.key, Default::default(), &[]);
-//! assert_eq!(ours.hear(&here, &letter), Heard::Applied);
+//! assert_eq!(ours.hear(&here, &letter, now()), Heard::Applied);
 //! assert_eq!(endpoint.load.now().inflight, 1);
 //! let letter = there.ended(7);
-//! assert_eq!(ours.hear(&here, &letter), Heard::Applied);
+//! assert_eq!(ours.hear(&here, &letter, now()), Heard::Applied);
 //! assert_eq!(endpoint.load.now().inflight, 0);
 //! ```
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -184,7 +185,7 @@ impl Exchange {
     }
 
     /// Lets another replica's letter weigh on `router`.
-    pub fn hear(&mut self, router: &Router, letter: &Letter) -> Heard {
+    pub fn hear(&mut self, router: &Router, letter: &Letter, now: Instant) -> Heard {
         let is_known = self.others.contains_key(&letter.from);
         if letter.from == self.id || (!is_known && self.others.len() >= REPLICAS_MAX) {
             return Heard::Ignored;
@@ -203,7 +204,7 @@ impl Exchange {
             other.guards.clear();
         }
         let is_behind = other.is_behind;
-        other.apply(router, &letter.news);
+        other.apply(router, &letter.news, now);
         if is_behind {
             Heard::Gap
         } else {
@@ -235,13 +236,14 @@ impl Exchange {
 }
 
 impl Other {
-    fn apply(&mut self, router: &Router, news: &News) {
+    fn apply(&mut self, router: &Router, news: &News, now: Instant) {
         match news {
             News::Sent { request, prompt } => {
                 let Some(endpoint) = find(router, &request.endpoint) else {
                     return;
                 };
                 router.index().insert(prompt, endpoint.id);
+                endpoint.load.recent_work().add(request.cost.uncached, now);
                 if !self.is_behind {
                     self.take(&endpoint, request);
                 }
@@ -317,6 +319,14 @@ mod tests {
         }
     }
 
+    impl Pair {
+        fn hear(&mut self, letter: &Letter) -> Heard {
+            #[expect(clippy::disallowed_methods, reason = "any moment will do")]
+            let now = Instant::now();
+            self.here.hear(&self.router, letter, now)
+        }
+    }
+
     fn chain(blocks: u64) -> Vec<BlockHash> {
         (0..blocks).map(BlockHash).collect()
     }
@@ -328,18 +338,14 @@ mod tests {
         let sent = pair.there.sent(1, &key, COST, &chain(4));
         let first = pair.there.first_token(1);
         let ended = pair.there.ended(1);
-        assert_eq!(pair.here.hear(&pair.router, &sent), Heard::Applied);
+        assert_eq!(pair.hear(&sent), Heard::Applied);
         let queued = pair.endpoint.load.now();
         assert_eq!((queued.inflight, queued.queued_prefill), (1, Tokens(70)));
         assert_eq!(pair.router.index().occupancy(pair.endpoint.id).0, 4);
-        assert_eq!(pair.here.hear(&pair.router, &first), Heard::Applied);
+        assert_eq!(pair.hear(&first), Heard::Applied);
         assert_eq!(pair.endpoint.load.now().decoding, 1);
-        assert_eq!(
-            pair.here.hear(&pair.router, &first),
-            Heard::Ignored,
-            "again"
-        );
-        assert_eq!(pair.here.hear(&pair.router, &ended), Heard::Applied);
+        assert_eq!(pair.hear(&first), Heard::Ignored, "again");
+        assert_eq!(pair.hear(&ended), Heard::Applied);
         assert_eq!(pair.endpoint.load.now(), Load::default());
         assert_eq!((pair.here.count(), pair.there.count()), ((0, 0), (0, 0)));
     }
@@ -351,8 +357,8 @@ mod tests {
         let first = pair.there.sent(1, &key, COST, &[]);
         let _lost = pair.there.ended(1);
         let third = pair.there.sent(2, &key, COST, &chain(3));
-        assert_eq!(pair.here.hear(&pair.router, &first), Heard::Applied);
-        assert_eq!(pair.here.hear(&pair.router, &third), Heard::Gap);
+        assert_eq!(pair.hear(&first), Heard::Applied);
+        assert_eq!(pair.hear(&third), Heard::Gap);
         assert_eq!(pair.endpoint.load.now(), Load::default());
         assert_eq!(
             pair.router.index().occupancy(pair.endpoint.id).0,
@@ -360,9 +366,9 @@ mod tests {
             "a prefix needs no order"
         );
         let fourth = pair.there.first_token(2);
-        assert_eq!(pair.here.hear(&pair.router, &fourth), Heard::Gap);
+        assert_eq!(pair.hear(&fourth), Heard::Gap);
         let all = pair.there.underway();
-        assert_eq!(pair.here.hear(&pair.router, &all), Heard::Applied);
+        assert_eq!(pair.hear(&all), Heard::Applied);
         let load = pair.endpoint.load.now();
         assert_eq!((load.inflight, load.decoding), (1, 1));
         pair.here.forget(ReplicaId(1));
@@ -375,15 +381,13 @@ mod tests {
         let key = pair.endpoint.spec.key.clone();
         for request in 0..=UNDERWAY_MAX as u64 {
             let letter = pair.there.sent(request, &key, COST, &[]);
-            pair.here.hear(&pair.router, &letter);
+            pair.hear(&letter);
         }
         let load = pair.endpoint.load.now();
         assert_eq!(load.inflight as usize, UNDERWAY_MAX);
         for replica in 0..REPLICAS_MAX as u64 {
             let mut other = Exchange::new(ReplicaId(100 + replica));
-            let heard = pair
-                .here
-                .hear(&pair.router, &other.sent(0, &key, COST, &[]));
+            let heard = pair.hear(&other.sent(0, &key, COST, &[]));
             let is_last = replica + 1 == REPLICAS_MAX as u64;
             assert_eq!(heard == Heard::Ignored, is_last, "replica {replica}");
         }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::recent_work::RecentWork;
 use crate::units::Tokens;
 
 /// Our own requests on one endpoint, and an estimate of everybody else's.
@@ -25,6 +26,7 @@ pub struct EndpointLoad {
     foreign_waiting: AtomicU32,
     last_running: AtomicU32,
     last_waiting: AtomicU32,
+    recent_work: RecentWork,
 }
 
 /// The load of one endpoint at one moment.
@@ -76,6 +78,12 @@ impl EndpointLoad {
             foreign_running: self.foreign_running.load(Ordering::Relaxed),
             foreign_waiting: self.foreign_waiting.load(Ordering::Relaxed),
         }
+    }
+
+    /// Uncached tokens sent there lately, ours and other replicas', fading with their age.
+    #[must_use]
+    pub fn recent_work(&self) -> &RecentWork {
+        &self.recent_work
     }
 
     /// What the engine has beyond our own requests, as worked out from one reading of its gauges.

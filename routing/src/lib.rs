@@ -9,7 +9,7 @@
 //! | [`block`] | prompt -> chained block hashes |
 //! | [`prefix`] | hashes -> who holds how much |
 //! | [`feedback`] | what engines say of their caches -> what to believe |
-//! | [`ledger`], [`health`] | what is in flight where, who keeps failing |
+//! | [`ledger`], [`recent_work`], [`health`] | what is in flight where, who got much lately, who keeps failing |
 //! | [`policy`] | all that -> endpoints, best first |
 //! | [`exchange`] | what gateway replicas tell each other |
 //! | [`router`] | the state of one pool, and the order in which the rooms are visited |
@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod policy;
 pub mod pool;
 pub mod prefix;
+pub mod recent_work;
 pub mod report;
 pub mod request;
 pub mod router;

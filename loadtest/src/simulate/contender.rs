@@ -103,7 +103,7 @@ pub trait Contender {
     }
 
     /// Another replica's letter has come. [`Heard::Gap`]: its sender has to tell everything.
-    fn hear(&mut self, _letter: &Letter) -> Heard {
+    fn hear(&mut self, _letter: &Letter, _now: Duration) -> Heard {
         Heard::Ignored
     }
 

@@ -180,7 +180,7 @@ impl<'a> Play<'a> {
                 self.tell_ready(endpoint, true);
             }
             Happening::Letter { to, letter } => {
-                if self.contenders[to].hear(&letter) == Heard::Gap {
+                if self.contenders[to].hear(&letter, self.now) == Heard::Gap {
                     let from = usize::try_from(letter.from.0).expect("invariant: replicas are few");
                     let all = self.contenders[from].underway();
                     self.post(from, all.into_iter().collect());
@@ -411,7 +411,7 @@ impl<'a> Play<'a> {
                     continue;
                 };
                 for to in (0..self.contenders.len()).filter(|&to| to != from) {
-                    self.contenders[to].hear(&letter);
+                    self.contenders[to].hear(&letter, self.now);
                 }
             }
         }

@@ -171,8 +171,8 @@ impl Contender for Warmgate {
         std::mem::take(&mut self.letters)
     }
 
-    fn hear(&mut self, letter: &Letter) -> Heard {
-        self.exchange.hear(&self.router, letter)
+    fn hear(&mut self, letter: &Letter, now: Duration) -> Heard {
+        self.exchange.hear(&self.router, letter, self.start + now)
     }
 
     fn underway(&mut self) -> Option<Letter> {

@@ -53,6 +53,8 @@ pub struct Candidate<'a> {
     pub endpoint: &'a Arc<Endpoint>,
     /// Its load.
     pub load: Load,
+    /// Uncached tokens sent there lately, fading.
+    pub recent_work: Tokens,
     /// Leading blocks of the prompt that it is believed to hold.
     pub held: Blocks,
     /// The same in tokens.
@@ -169,6 +171,7 @@ impl<'a> View<'a> {
         Candidate {
             endpoint,
             load: endpoint.load.now(),
+            recent_work: endpoint.load.recent_work().at(self.now),
             held: held.blocks,
             matched,
             loaded,

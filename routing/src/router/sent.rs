@@ -59,6 +59,8 @@ impl Router {
         if self.pool.load().get(id).is_none() {
             self.index.remove(id);
         }
+        let work = choice.endpoint.load.recent_work();
+        work.add(choice.cost.uncached, now);
         Sent {
             endpoint: Arc::clone(&choice.endpoint),
             predicted: self.predicted(&recall, prompt, choice.cost.prompt),
