@@ -41,15 +41,23 @@ pub fn page(runs: &[Run]) -> String {
             &balance(&summaries),
         ),
     ];
+    let header = legend(runs);
+    let main = format!(
+        "{}\n<div class=\"plots\">\n{}</div>\n",
+        summary_table(&summaries),
+        sections.concat()
+    );
+    document("Load test report", &header, &main)
+}
+
+/// A page of its own; `header` and `main` are HTML.
+pub(super) fn document(title: &str, header: &str, main: &str) -> String {
+    let title = escape(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Load test report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header><h1>Load test report</h1>{}</header>\n<main>\n{}\n<div class=\"plots\">\n{}</div>\n\
-         </main>\n</body>\n</html>\n",
-        legend(runs),
-        summary_table(&summaries),
-        sections.concat()
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <header><h1>{title}</h1>{header}</header>\n<main>\n{main}</main>\n</body>\n</html>\n"
     )
 }
 
@@ -98,7 +106,7 @@ fn summary_table(summaries: &[Summary]) -> String {
 }
 
 /// A titled plot, or a line that says why there is none.
-fn section(title: &str, hint: &str, chart: &str) -> String {
+pub(super) fn section(title: &str, hint: &str, chart: &str) -> String {
     let chart = if chart.is_empty() {
         "<p class=\"dim\">not measured</p>"
     } else {

@@ -7,6 +7,7 @@ mod chart;
 mod html;
 mod quantiles;
 mod series;
+pub mod simulated;
 mod summary;
 mod svg;
 mod table;

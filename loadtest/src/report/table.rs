@@ -4,8 +4,8 @@ use super::quantiles::Quantiles;
 use super::summary::Summary;
 
 /// One row: what it is and a cell for each column.
-pub(crate) struct Row {
-    pub label: &'static str,
+pub(crate) struct Row<L = &'static str> {
+    pub label: L,
     pub cells: Vec<String>,
 }
 
@@ -19,15 +19,22 @@ pub fn table(summaries: &[Summary]) -> String {
 }
 
 /// Rows under the names of their columns, which are as wide as what is in them.
-pub(crate) fn lay_out(names: Vec<String>, mut rows: Vec<Row>) -> String {
+pub(crate) fn lay_out<L: AsRef<str> + Default>(
+    names: Vec<String>,
+    mut rows: Vec<Row<L>>,
+) -> String {
     rows.insert(
         0,
         Row {
-            label: "",
+            label: L::default(),
             cells: names,
         },
     );
-    let label_width = rows.iter().map(|row| row.label.len()).max().unwrap_or(0);
+    let label_width = rows
+        .iter()
+        .map(|row| row.label.as_ref().len())
+        .max()
+        .unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].cells.len())
         .map(|column| {
             rows.iter()
@@ -38,7 +45,7 @@ pub(crate) fn lay_out(names: Vec<String>, mut rows: Vec<Row>) -> String {
         .collect();
     let mut out = String::new();
     for row in &rows {
-        out.push_str(&format!("{:label_width$}", row.label));
+        out.push_str(&format!("{:label_width$}", row.label.as_ref()));
         for (cell, width) in row.cells.iter().zip(&widths) {
             out.push_str(&format!("  {cell:>width$}"));
         }

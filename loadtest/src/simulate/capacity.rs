@@ -10,9 +10,9 @@ use super::workload::Workload;
 /// Loads are told apart to this factor; differences below are noise.
 const RESOLUTION: f64 = 1.03;
 /// Loads tried at the outside: a fleet that carries less is said to carry nothing.
-const LOAD_MIN: f64 = 0.02;
+pub const LOAD_MIN: f64 = 0.02;
 /// And at the most.
-const LOAD_MAX: f64 = 256.0;
+pub const LOAD_MAX: f64 = 256.0;
 /// Requests due in a closed loop move when answers are slow, so more than the tolerated share of
 /// the expected must be bad before a run is given up.
 const GIVE_UP_SLACK: f64 = 1.5;

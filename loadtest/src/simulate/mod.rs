@@ -19,6 +19,7 @@
 pub mod capacity;
 mod checker;
 pub mod contender;
+pub mod grid;
 pub mod outcome;
 mod peer;
 pub mod population;
