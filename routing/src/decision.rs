@@ -114,7 +114,7 @@ impl fmt::Display for Explanation {
         )?;
         writeln!(
             out,
-            "endpoint          matched  queued  decoding  requests      score  reason"
+            "endpoint          matched  loaded of capacity  queued  decoding  requests      score  reason"
         )?;
         for row in &self.rows {
             let score = row
@@ -126,9 +126,11 @@ impl fmt::Display for Explanation {
             );
             writeln!(
                 out,
-                "{:<16} {:>8} {:>7} {:>9} {:>9} {:>10}  {}",
+                "{:<16} {:>8} {:>7} {:>11} {:>7} {:>9} {:>9} {:>10}  {}",
                 row.endpoint,
                 row.matched_tokens,
+                row.loaded_tokens,
+                row.capacity_tokens,
                 row.load.queued_prefill,
                 row.load.decoding,
                 row.load.requests(),

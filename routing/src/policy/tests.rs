@@ -1,5 +1,6 @@
 //! Scenarios: endpoints with load and warm prompts in, the decision's table out.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use rand::SeedableRng;
@@ -10,10 +11,12 @@ use crate::endpoint::EndpointSpec;
 use crate::health::Failure;
 use crate::ledger::{LoadGuard, RequestCost};
 use crate::policy::Policy;
+use crate::policy::cost::Cost;
 use crate::pool::EndpointEvent;
+use crate::prefix::CacheSizes;
 use crate::request::SessionKey;
 use crate::router::{Ask, Router, RouterSettings};
-use crate::units::Tokens;
+use crate::units::{Blocks, Tokens};
 
 /// A pool of which each test describes only what matters.
 struct Scene {
@@ -120,21 +123,91 @@ fn warm_wins_while_waiting_is_cheaper_than_computing_again() {
     let mut idle = Scene::new("cost", 3).warm(1, &agent, 90);
     insta::assert_snapshot!(idle.table(&agent), @"
     cost: prompt 6400 tokens, 3 of 3 endpoints considered
-    endpoint          matched  queued  decoding  requests      score  reason
-    e01                  5760       0         0         0     1920.0  Score
-    e00                     0       0         0         0    19200.0  Score
-    e02                     0       0         0         0    19200.0  Score
+    endpoint          matched  loaded of capacity  queued  decoding  requests      score  reason
+    e01                  5760       0     2000000       0         0         0     1920.0  Score
+    e00                     0       0     2000000       0         0         0    19200.0  Score
+    e02                     0       0     2000000       0         0         0    19200.0  Score
     ");
     let mut full = Scene::new("cost", 3)
         .warm(1, &agent, 90)
         .busy(1, 3, 6_000, false);
     insta::assert_snapshot!(full.table(&agent), @"
     cost: prompt 6400 tokens, 3 of 3 endpoints considered
-    endpoint          matched  queued  decoding  requests      score  reason
-    e00                     0       0         0         0    19200.0  Score
-    e02                     0       0         0         0    19200.0  Score
-    e01                  5760   18000         0         3    20820.0  Score
+    endpoint          matched  loaded of capacity  queued  decoding  requests      score  reason
+    e00                     0       0     2000000       0         0         0    19200.0  Score
+    e02                     0       0     2000000       0         0         0    19200.0  Score
+    e01                  5760       0     2000000   18000         0         3    20820.0  Score
     ");
+}
+
+#[test]
+fn what_is_loaded_from_a_tier_costs_little() {
+    let agent = prompt(1, 100);
+    let mut scene = Scene::new("cost", 3)
+        .warm(0, &agent, 90)
+        .warm(1, &agent, 90);
+    let endpoint = scene.router.pool().all()[1].id;
+    let sizes = CacheSizes {
+        device: Blocks(50),
+        total: Blocks(1_000),
+        ghosts: Blocks(1_000),
+    };
+    scene.router.index().set_sizes(endpoint, sizes);
+    scene = scene.warm(1, &prompt(2, 60), 60);
+    insta::assert_snapshot!(scene.table(&agent), @"
+    cost: prompt 6400 tokens, 3 of 3 endpoints considered
+    endpoint          matched  loaded of capacity  queued  decoding  requests      score  reason
+    e00                  5760       0     2000000       0         0         0     1920.0  Score
+    e01                  5760    5760       64000       0         0         0     2496.0  Score
+    e02                     0       0     2000000       0         0         0    19200.0  Score
+    ");
+}
+
+#[test]
+fn a_discount_at_home_makes_cold_sessions_agree_and_warm_ones_stay() {
+    let discounted = || {
+        let scene = Scene::new("cost", 4);
+        scene.router.set_policy(Policy::Cost(Cost {
+            home_discount: 0.5,
+            ..Cost::default()
+        }));
+        scene
+    };
+    let mut firsts = BTreeSet::new();
+    for session in 0..40 {
+        let cold = prompt(session, 20);
+        let home = Scene::new("session", 4).order(&cold, Some(session))[0].clone();
+        let mut gateways = [discounted(), discounted()];
+        for gateway in &mut gateways {
+            assert_eq!(gateway.order(&cold, Some(session))[0], home);
+        }
+        firsts.insert(home.clone());
+        let elsewhere = if home == "e00" { 1 } else { 0 };
+        let mut warm = discounted().warm(elsewhere, &cold, 19);
+        assert_ne!(warm.order(&cold, Some(session))[0], home, "warm elsewhere");
+    }
+    assert_eq!(firsts.len(), 4, "homes are everywhere");
+    // Prompts without a session have no home, however much they share.
+    let shared = prompt(7, 20);
+    let mut scene = discounted();
+    let firsts: BTreeSet<_> = (0..40)
+        .map(|_| scene.order(&shared, None)[0].clone())
+        .collect();
+    assert_eq!(firsts.len(), 4);
+}
+
+#[test]
+fn a_home_beyond_the_sample_is_looked_at_too() {
+    let cold = prompt(3, 20);
+    let home = Scene::new("session", 500).order(&cold, Some(9))[0].clone();
+    let mut scene = Scene::new("cost", 500);
+    scene.router.set_policy(Policy::Cost(Cost {
+        home_discount: 0.5,
+        ..Cost::default()
+    }));
+    for _ in 0..20 {
+        assert_eq!(scene.order(&cold, Some(9))[0], home);
+    }
 }
 
 #[test]
@@ -145,10 +218,10 @@ fn decodes_and_occupancy_break_ties() {
         .busy(2, 8, 1_000, true);
     insta::assert_snapshot!(scene.table(&cold), @"
     cost: prompt 640 tokens, 3 of 3 endpoints considered
-    endpoint          matched  queued  decoding  requests      score  reason
-    e01                     0       0         0         0     1920.0  Score
-    e00                     0       0         4         4     2376.0  Score
-    e02                     0       0         8         8     2832.0  Score
+    endpoint          matched  loaded of capacity  queued  decoding  requests      score  reason
+    e01                     0       0     2000000       0         0         0     1920.0  Score
+    e00                     0       0     2000000       0         4         4     2376.0  Score
+    e02                     0       0     2000000       0         8         8     2832.0  Score
     ");
 }
 
@@ -173,24 +246,24 @@ fn prefix_affinity_switches_at_its_thresholds() {
     };
     insta::assert_snapshot!(warm(4).table(&shared), @"
     prefix_affinity: prompt 640 tokens, 3 of 3 endpoints considered
-    endpoint          matched  queued  decoding  requests      score  reason
-    e01                   256       0         0         0     -256.0  LongestMatch
-    e00                     0       0         0         0       -0.0  LongestMatch
-    e02                     0       0         0         0       -0.0  LongestMatch
+    endpoint          matched  loaded of capacity  queued  decoding  requests      score  reason
+    e01                   256       0     2000000       0         0         0     -256.0  LongestMatch
+    e00                     0       0     2000000       0         0         0       -0.0  LongestMatch
+    e02                     0       0     2000000       0         0         0       -0.0  LongestMatch
     ");
     insta::assert_snapshot!(warm(3).table(&shared), @"
     prefix_affinity: prompt 640 tokens, 3 of 3 endpoints considered
-    endpoint          matched  queued  decoding  requests      score  reason
-    e02                     0       0         0         0        0.0  EmptiestCache
-    e01                   192       0         0         0        3.0  EmptiestCache
-    e00                     0       0         0         0        5.0  EmptiestCache
+    endpoint          matched  loaded of capacity  queued  decoding  requests      score  reason
+    e02                     0       0     2000000       0         0         0        0.0  EmptiestCache
+    e01                   192       0     2000000       0         0         0        3.0  EmptiestCache
+    e00                     0       0     2000000       0         0         0        5.0  EmptiestCache
     ");
     insta::assert_snapshot!(warm(4).busy(1, 65, 10, true).table(&shared), @"
     prefix_affinity: prompt 640 tokens, 3 of 3 endpoints considered
-    endpoint          matched  queued  decoding  requests      score  reason
-    e00                     0       0         0         0        0.0  Imbalance
-    e02                     0       0         0         0        0.0  Imbalance
-    e01                   256       0        65        65       65.0  Imbalance
+    endpoint          matched  loaded of capacity  queued  decoding  requests      score  reason
+    e00                     0       0     2000000       0         0         0        0.0  Imbalance
+    e02                     0       0     2000000       0         0         0        0.0  Imbalance
+    e01                   256       0     2000000       0        65        65       65.0  Imbalance
     ");
 }
 
