@@ -328,6 +328,16 @@ fn every_flag_of_a_simulated_fleet_reaches_it() {
 }
 
 #[test]
+fn engines_that_tell_nothing_teach_nothing() {
+    let fleet = "simulate --synthetic chat --conversations 300 --span-s 300 --endpoints 2 \
+        --capacity-tokens 60k --host-tier-tokens 200k --load 1 --policy default --json";
+    let mut args: Vec<&str> = fleet.split_whitespace().collect();
+    let told = succeed(&args);
+    args.push("--no-cached-tokens");
+    assert_ne!(succeed(&args), told);
+}
+
+#[test]
 fn a_simulation_refuses_what_makes_no_sense() {
     let json = ["--load", "1", "--policy", "default"];
     for (args, code, word) in [

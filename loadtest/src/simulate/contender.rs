@@ -88,7 +88,8 @@ pub trait Contender {
     /// Its first token has come.
     fn first_token(&mut self, id: RequestIx, now: Duration);
 
-    /// It has ended: with usage where it was answered, without where it was cut off.
+    /// It has ended: with usage where it was answered and engines tell, without where it was cut
+    /// off.
     fn ended(&mut self, id: RequestIx, usage: Option<Usage>, now: Duration);
 
     /// A metrics page was read.

@@ -281,7 +281,8 @@ impl<'a> Play<'a> {
             prompt_tokens: planned.prompt_tokens,
             cached_tokens: first.cached_tokens,
         });
-        self.contenders[underway.replica].ended(id, usage, self.now);
+        let told = usage.filter(|_| self.scenario.tells_cached_tokens);
+        self.contenders[underway.replica].ended(id, told, self.now);
         self.collect_letters(underway.replica);
         self.checker.ended(id, planned, usage);
         if self.population.window.contains(&underway.due) {

@@ -23,6 +23,9 @@ pub struct Scenario {
     pub scrape_every: Duration,
     /// Share of metrics readings and letters that get lost, 0..=1.
     pub loss_ratio: f64,
+    /// Whether answers say how much of their prompt was cached, as vLLM's do with
+    /// `--enable-prompt-tokens-details`.
+    pub tells_cached_tokens: bool,
     /// In any order.
     pub faults: Vec<Fault>,
     /// Of everything random that is not the population's.
@@ -64,6 +67,7 @@ impl Scenario {
             exchange_lag: None,
             scrape_every: DEFAULT_SCRAPE,
             loss_ratio: 0.0,
+            tells_cached_tokens: true,
             faults: Vec::new(),
             seed,
             check_states: false,

@@ -53,6 +53,10 @@ pub(super) struct FleetArgs {
     /// Share of metrics readings, and of what replicas tell each other, that gets lost.
     #[arg(long, value_name = "RATIO", default_value_t = 0.0, value_parser = quantity::ratio)]
     loss: f64,
+    /// Answers do not say how much of their prompt was cached, as those of vLLM without
+    /// --enable-prompt-tokens-details.
+    #[arg(long)]
+    no_cached_tokens: bool,
     /// Something bad, as in restart@60s:2:10s (after 60 s, endpoint 2 dies with its cache and is
     /// back 10 s later) or blip@60s:0:5s (it is only not ready); may be repeated.
     #[arg(long, value_name = "KIND@WHEN:ENDPOINT:LASTS", value_parser = quantity::fault)]
@@ -92,6 +96,7 @@ impl FleetArgs {
         scenario.exchange_lag = self.exchange_ms.map(Duration::from_millis);
         scenario.scrape_every = Duration::from_millis(self.scrape_ms);
         scenario.loss_ratio = self.loss;
+        scenario.tells_cached_tokens = !self.no_cached_tokens;
         scenario.faults.clone_from(&self.fault);
         Ok(scenario)
     }
@@ -147,6 +152,8 @@ impl FleetArgs {
             (self.scrape_ms != DEFAULT_SCRAPE.as_millis() as u64)
                 .then(|| format!("scrapes every {} ms", self.scrape_ms)),
             (self.loss > 0.0).then(|| format!("loss ratio {}", self.loss)),
+            self.no_cached_tokens
+                .then(|| "answers without cached tokens".to_owned()),
             (!self.fault.is_empty()).then(|| format!("{} faults", self.fault.len())),
         ];
         told.into_iter()
