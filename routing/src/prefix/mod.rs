@@ -2,11 +2,10 @@
 //!
 //! # When to use it
 //! Always: it needs nothing from the engine, no tokenizer and no events. It believes that an
-//! endpoint holds what was sent to it, as far as the endpoint's capacity reaches and oldest out
-//! first, as engines do it (vLLM frees a request's blocks from the end, and evicts the least
-//! recently used). What engines report corrects it: their size by [`PrefixIndex::set_capacity`],
-//! fewer cached tokens than believed by [`PrefixIndex::truncate`], a restart by
-//! [`PrefixIndex::forget`].
+//! endpoint holds what was sent to it, as far as its sizes reach and oldest out first, as engines do
+//! it (vLLM frees a request's blocks from the end, and evicts the least recently used). What engines
+//! report corrects it ([`feedback`](crate::feedback)): their sizes by [`PrefixIndex::set_sizes`], a
+//! lost cache by [`PrefixIndex::forget_older`], a restart by [`PrefixIndex::forget`].
 //!
 //! # How it works
 //! A radix tree over chains of block hashes, shared by all endpoints. A node is a run of up to
@@ -23,9 +22,18 @@
 //! oldest is always the end of a chain, and is cut from its end. Who holds a block therefore holds
 //! all before it, and the lookup of one endpoint along a path is a binary search as well.
 //!
+//! # Ages, tiers, ghosts
+//! Each holding is stamped when it is used, and the stamps of an endpoint tell how many blocks it used
+//! since: the LRU stack distance. A cache of any size holds what is nearer than its size. So one tree
+//! tells what is on the device, what is only in a tier behind it, and what is a ghost: evicted by all
+//! we believe, but remembered, to be recognised when the engine finds it after all. Ghosts count
+//! nowhere as held, and the ghosts of whoever needs room go first. An insertion returns what was
+//! remembered of its prompt just before, with distances ([`Recall`]): the engine's answer is compared
+//! with that.
+//!
 //! # Memory
 //! A block takes 8 bytes however many endpoints hold it. A node takes about 100 bytes beside, and
-//! each endpoint that holds it about 50 more. All storage grows in pages or in exact steps; a
+//! each endpoint that holds it about 50 more; an endpoint's ages take 3 to 5 KB. All storage grows in pages or in exact steps; a
 //! change reckons first what it will allocate at most, and makes room before it begins. So
 //! [`IndexStats::bytes`] covers every allocation (with an allowance for the allocator's own
 //! headers), and never exceeds [`IndexLimits::max_bytes`]. Pages are kept for reuse while the
