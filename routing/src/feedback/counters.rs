@@ -117,3 +117,94 @@ impl Interval {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::BlockHash;
+    use crate::endpoint::EndpointId;
+    use crate::prefix::PrefixIndex;
+
+    /// Two prompts of 40 blocks, asked for again: the second was used last.
+    fn recalls() -> [Recall; 2] {
+        let (index, at) = (PrefixIndex::default(), EndpointId(0));
+        let prompts = [0, 1_000].map(|from| (from..from + 40).map(BlockHash).collect::<Vec<_>>());
+        for prompt in &prompts {
+            index.insert(prompt, at);
+        }
+        [1, 0].map(|which: usize| index.insert(&prompts[which], at))
+    }
+
+    fn counters(queries: u64, hits: u64) -> Counters {
+        Counters {
+            queries: Tokens(queries),
+            hits: Tokens(hits),
+        }
+    }
+
+    /// Two requests of half an interval's tokens each, and what the engine counts then.
+    fn proven(queries: u64, hits: u64) -> Option<Finding> {
+        let mut interval = Interval::default();
+        let none = interval.close(counters(7, 5), Stamp::default(), 1.0);
+        assert_eq!(none, None, "a first reading proves nothing");
+        for recall in &recalls() {
+            let half = Tokens(INTERVAL_TOKENS_MIN.0 / 2);
+            interval.note_request(recall, recall.before, half);
+        }
+        interval.close(counters(7 + queries, 5 + hits), Stamp::default(), 1.0)
+    }
+
+    #[test]
+    fn what_was_found_is_the_youngest_of_what_was_asked_for() {
+        let all = INTERVAL_TOKENS_MIN.0;
+        for hits in [0, 30, 40, 60, 80, 500] {
+            let finding = proven(all, hits).expect("all of it is ours");
+            let found: u32 = finding.answer.iter().map(|seen| seen.present).sum();
+            assert_eq!(u64::from(found), hits.min(80));
+            let absent: u32 = finding.answer.iter().map(|seen| seen.absent).sum();
+            assert_eq!(found + absent, 80);
+            let distances = finding.answer.iter().map(|seen| seen.distance);
+            assert!(distances.is_sorted(), "youngest first");
+            let whole = finding.answer.iter().take_while(|seen| seen.absent == 0);
+            let rest = finding.answer.iter().skip(whole.count() + 1);
+            assert!(rest.into_iter().all(|seen| seen.present == 0));
+        }
+    }
+
+    #[test]
+    fn a_share_of_others_is_borne_up_to_the_limit() {
+        let all = INTERVAL_TOKENS_MIN.0;
+        let most = (all as f64 / (1.0 - FOREIGN_SHARE_MAX)) as u64;
+        assert!(proven(most, 40).is_some());
+        assert!(proven(most + 2, 40).is_none(), "too many of others");
+        let least = (all as f64 / (1.0 + FOREIGN_SHARE_MAX)) as u64 + 1;
+        assert!(proven(least, 40).is_some());
+        assert!(proven(least - 2, 40).is_none(), "ours went elsewhere");
+    }
+
+    #[test]
+    fn an_interval_lasts_until_enough_was_asked_and_drops_what_is_too_much() {
+        let recall = &recalls()[0];
+        let mut interval = Interval::default();
+        interval.close(counters(0, 0), Stamp::default(), 1.0);
+        let short = INTERVAL_TOKENS_MIN.0 - 1;
+        interval.note_request(recall, recall.before, Tokens(short));
+        let early = interval.close(counters(short, 40), Stamp::default(), 1.0);
+        assert_eq!(early, None);
+        interval.note_request(recall, recall.before, Tokens(1));
+        let finding = interval.close(counters(short + 1, 40), Stamp::default(), 1.0);
+        assert_eq!(finding.map(|finding| finding.requests), Some(2));
+
+        for (requests, is_kept) in [(STEPS_MAX, true), (STEPS_MAX + 1, false)] {
+            interval.close(counters(short + 1, 40), Stamp::default(), 1.0);
+            interval.clear();
+            interval.close(counters(0, 0), Stamp::default(), 1.0);
+            for _ in 0..requests {
+                interval.note_request(recall, recall.before, Tokens(100));
+            }
+            let asked = requests as u64 * 100;
+            let finding = interval.close(counters(asked, 0), Stamp::default(), 1.0);
+            assert_eq!(finding.is_some(), is_kept, "{requests} steps");
+        }
+    }
+}
