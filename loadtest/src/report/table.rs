@@ -49,6 +49,7 @@ pub(crate) fn lay_out<L: AsRef<str> + Default>(
         for (cell, width) in row.cells.iter().zip(&widths) {
             out.push_str(&format!("  {cell:>width$}"));
         }
+        out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
     }
     out
