@@ -27,7 +27,7 @@
 //! let letter = there.sent(7, &endpoint.spec.key, Default::default(), &[]);
 //! assert_eq!(ours.hear(&here, &letter, now()), Heard::Applied);
 //! assert_eq!(endpoint.load.now().inflight, 1);
-//! let letter = there.ended(7);
+//! let letter = there.ended(7, None);
 //! assert_eq!(ours.hear(&here, &letter, now()), Heard::Applied);
 //! assert_eq!(endpoint.load.now().inflight, 0);
 //! ```
@@ -38,10 +38,12 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::block::BlockHash;
+use crate::block::{BlockHash, PromptBlocks};
 use crate::endpoint::{Endpoint, EndpointKey};
+use crate::feedback::Reported;
 use crate::ledger::{LoadGuard, RequestCost};
-use crate::router::Router;
+use crate::router::{Router, Sent};
+use crate::units::Tokens;
 
 /// Requests in flight that are believed of one other replica; further ones do not weigh.
 pub const UNDERWAY_MAX: usize = 65_536;
@@ -84,9 +86,35 @@ pub enum News {
     Ended {
         /// The sender's number for the request.
         request: u64,
+        /// What its engine had cached, where it was answered and says so: replicas learn the
+        /// sizes of caches from each other's answers.
+        answer: Option<Answer>,
     },
     /// Everything in flight at the sender; it replaces what was believed.
     Underway(Vec<Underway>),
+}
+
+/// What an answer told.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Bytes of the prompt for each token that the engine counted.
+    pub bytes_per_token: f64,
+    /// Tokens of it that were cached, in whatever tier.
+    pub cached: Tokens,
+}
+
+impl Answer {
+    /// From what an engine reported of `prompt`; none where it did not say.
+    #[must_use]
+    pub fn new(prompt: &PromptBlocks, reported: Reported) -> Option<Answer> {
+        let counted = reported
+            .prompt_tokens
+            .filter(|counted| *counted > Tokens::ZERO)?;
+        Some(Answer {
+            bytes_per_token: (prompt.bytes + prompt.further_bytes) as f64 / counted.as_f64(),
+            cached: reported.cached_tokens?,
+        })
+    }
 }
 
 /// One request in flight at another replica.
@@ -127,7 +155,16 @@ struct Other {
     next_number: u64,
     /// A letter was lost: nothing is believed until everything is told at once.
     is_behind: bool,
-    guards: HashMap<u64, LoadGuard>,
+    weights: HashMap<u64, Weight>,
+}
+
+/// A request of another replica on an endpoint of ours.
+#[derive(Debug)]
+enum Weight {
+    /// Heard of when it was sent.
+    Sent(Sent),
+    /// Heard of later: its prompt is not known.
+    Load(LoadGuard),
 }
 
 impl Exchange {
@@ -172,9 +209,9 @@ impl Exchange {
     }
 
     /// The letter for an end.
-    pub fn ended(&mut self, request: u64) -> Letter {
+    pub fn ended(&mut self, request: u64, answer: Option<Answer>) -> Letter {
         self.own.remove(&request);
-        self.letter(News::Ended { request })
+        self.letter(News::Ended { request, answer })
     }
 
     /// The letter for a replica that has just joined, or that has missed one.
@@ -201,7 +238,7 @@ impl Exchange {
             other.is_behind = false;
         } else if is_gap {
             other.is_behind = true;
-            other.guards.clear();
+            other.weights.clear();
         }
         let is_behind = other.is_behind;
         other.apply(router, &letter.news, now);
@@ -220,7 +257,7 @@ impl Exchange {
     /// Requests in flight: our own, and the others' that weigh here.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
-        let others = self.others.values().map(|other| other.guards.len()).sum();
+        let others = self.others.values().map(|other| other.weights.len()).sum();
         (self.own.len(), others)
     }
 
@@ -242,22 +279,25 @@ impl Other {
                 let Some(endpoint) = find(router, &request.endpoint) else {
                     return;
                 };
-                router.index().insert(prompt, endpoint.id);
-                endpoint.load.recent_work().add(request.cost.uncached, now);
-                if !self.is_behind {
-                    self.take(&endpoint, request);
+                let sent = router.weigh(&endpoint, request.cost, prompt, now);
+                if !self.is_behind && self.weights.len() < UNDERWAY_MAX {
+                    self.weights.insert(request.request, Weight::Sent(sent));
                 }
             }
-            News::FirstToken { request } => {
-                if let Some(guard) = self.guards.get_mut(request) {
-                    guard.note_first_token();
+            News::FirstToken { request } => match self.weights.get_mut(request) {
+                Some(Weight::Sent(sent)) => sent.note_first_token(),
+                Some(Weight::Load(guard)) => guard.note_first_token(),
+                None => {}
+            },
+            News::Ended { request, answer } => {
+                if let (Some(Weight::Sent(sent)), Some(answer)) =
+                    (self.weights.remove(request), answer)
+                {
+                    router.hear(&sent, answer.bytes_per_token, Some(answer.cached));
                 }
-            }
-            News::Ended { request } => {
-                self.guards.remove(request);
             }
             News::Underway(all) => {
-                self.guards.clear();
+                self.weights.clear();
                 for underway in all {
                     if let Some(endpoint) = find(router, &underway.endpoint) {
                         self.take(&endpoint, underway);
@@ -268,14 +308,14 @@ impl Other {
     }
 
     fn take(&mut self, endpoint: &Endpoint, underway: &Underway) {
-        if self.guards.len() >= UNDERWAY_MAX {
+        if self.weights.len() >= UNDERWAY_MAX {
             return;
         }
         let mut guard = LoadGuard::take(&endpoint.load, underway.cost);
         if underway.is_decoding {
             guard.note_first_token();
         }
-        self.guards.insert(underway.request, guard);
+        self.weights.insert(underway.request, Weight::Load(guard));
     }
 }
 
@@ -293,7 +333,6 @@ mod tests {
     use crate::policy::Policy;
     use crate::pool::EndpointEvent;
     use crate::router::RouterSettings;
-    use crate::units::Tokens;
 
     const COST: RequestCost = RequestCost {
         uncached: Tokens(70),
@@ -337,7 +376,7 @@ mod tests {
         let key = pair.endpoint.spec.key.clone();
         let sent = pair.there.sent(1, &key, COST, &chain(4));
         let first = pair.there.first_token(1);
-        let ended = pair.there.ended(1);
+        let ended = pair.there.ended(1, None);
         assert_eq!(pair.hear(&sent), Heard::Applied);
         let queued = pair.endpoint.load.now();
         assert_eq!((queued.inflight, queued.queued_prefill), (1, Tokens(70)));
@@ -355,7 +394,7 @@ mod tests {
         let mut pair = pair();
         let key = pair.endpoint.spec.key.clone();
         let first = pair.there.sent(1, &key, COST, &[]);
-        let _lost = pair.there.ended(1);
+        let _lost = pair.there.ended(1, None);
         let third = pair.there.sent(2, &key, COST, &chain(3));
         assert_eq!(pair.hear(&first), Heard::Applied);
         assert_eq!(pair.hear(&third), Heard::Gap);

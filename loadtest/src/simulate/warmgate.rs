@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use warmgate_routing::block::{BlockSize, PromptBlocks};
 use warmgate_routing::endpoint::{Engine, Serving};
-use warmgate_routing::exchange::{Exchange, Heard, Letter, ReplicaId};
+use warmgate_routing::exchange::{Answer, Exchange, Heard, Letter, ReplicaId};
 use warmgate_routing::feedback::Reported;
 use warmgate_routing::report::EngineReport;
 use warmgate_routing::request::SessionKey;
@@ -135,13 +135,14 @@ impl Contender for Warmgate {
         let Some(underway) = self.underway.remove(&id) else {
             return;
         };
-        self.letters.push(self.exchange.ended(id.0 as u64));
-        if let Some(usage) = usage {
-            let reported = Reported {
-                prompt_tokens: Some(Tokens(usage.prompt_tokens)),
-                cached_tokens: Some(Tokens(usage.cached_tokens)),
-            };
-            let Underway { sent, prompt } = &underway;
+        let Underway { sent, prompt } = &underway;
+        let reported = usage.map(|usage| Reported {
+            prompt_tokens: Some(Tokens(usage.prompt_tokens)),
+            cached_tokens: Some(Tokens(usage.cached_tokens)),
+        });
+        let answer = reported.and_then(|reported| Answer::new(prompt, reported));
+        self.letters.push(self.exchange.ended(id.0 as u64, answer));
+        if let Some(reported) = reported {
             let now = self.start + now;
             self.router.reported(sent, MODEL, prompt, reported, now);
         }

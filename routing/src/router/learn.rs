@@ -63,7 +63,7 @@ impl Router {
     }
 
     /// Returns whether the endpoint's cache is lost.
-    fn hear(&self, sent: &Sent, bytes_per_token: f64, cached: Option<Tokens>) -> bool {
+    pub(crate) fn hear(&self, sent: &Sent, bytes_per_token: f64, cached: Option<Tokens>) -> bool {
         let learner = &sent.endpoint.learner;
         self.carry_out(&sent.endpoint, learner.note_rate(bytes_per_token));
         let Some(cached) = cached else {

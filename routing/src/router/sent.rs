@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Router;
-use crate::block::PromptBlocks;
+use crate::block::{BlockHash, PromptBlocks};
 use crate::decision::Choice;
 use crate::endpoint::Endpoint;
-use crate::ledger::LoadGuard;
+use crate::ledger::{LoadGuard, RequestCost};
 use crate::prefix::{Recall, Stamp};
 use crate::units::Tokens;
 
@@ -53,22 +53,35 @@ impl Router {
     #[must_use]
     pub fn send(&self, choice: &Choice, prompt: &PromptBlocks, now: Instant) -> Sent {
         choice.endpoint.health.note_sent(now);
-        let id = choice.endpoint.id;
-        let recall = self.index.insert(&prompt.hashes, id);
-        // Gone since the decision? Then it was forgotten before, and nobody would do it again.
-        if self.pool.load().get(id).is_none() {
-            self.index.remove(id);
-        }
-        let work = choice.endpoint.load.recent_work();
-        work.add(choice.cost.uncached, now);
+        let sent = self.weigh(&choice.endpoint, choice.cost, &prompt.hashes, now);
         Sent {
-            endpoint: Arc::clone(&choice.endpoint),
-            predicted: self.predicted(&recall, prompt, choice.cost.prompt),
-            prompt: choice.cost.prompt,
-            settled: choice.endpoint.learner.note_sent(recall.stamp),
+            predicted: self.predicted(&sent.recall, prompt, choice.cost.prompt),
+            ..sent
+        }
+    }
+
+    /// A request goes to `endpoint`, from here or from another replica. Predicts nothing.
+    pub(crate) fn weigh(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        cost: RequestCost,
+        prompt: &[BlockHash],
+        now: Instant,
+    ) -> Sent {
+        let recall = self.index.insert(prompt, endpoint.id);
+        // Gone since the decision? Then it was forgotten before, and nobody would do it again.
+        if self.pool.load().get(endpoint.id).is_none() {
+            self.index.remove(endpoint.id);
+        }
+        endpoint.load.recent_work().add(cost.uncached, now);
+        Sent {
+            endpoint: Arc::clone(endpoint),
+            predicted: Tokens::ZERO,
+            prompt: cost.prompt,
+            settled: endpoint.learner.note_sent(recall.stamp),
             is_computed: false,
             recall,
-            guard: LoadGuard::take(&choice.endpoint.load, choice.cost),
+            guard: LoadGuard::take(&endpoint.load, cost),
         }
     }
 
