@@ -26,7 +26,8 @@ pub(super) struct Thresholds {
 
 pub(super) struct CacheAware {
     thresholds: Thresholds,
-    /// Who used each block last: of several who hold a prefix, the tree names that one.
+    /// Who used each block last: of several who hold a prefix, the tree names that one. No larger
+    /// than the population of the run.
     latest: HashMap<BlockHash, EndpointIx>,
 }
 

@@ -1,7 +1,8 @@
 //! SGLang's model gateway, policy `cache_aware` (its default), as [`super::cache_aware`] does it.
 //!
 //! From github.com/sgl-project/sglang, `sgl-model-gateway/src/policies/{mod,cache_aware,tree}.rs` at
-//! 01f6c92 (2026).
+//! 01f6c92. These are the defaults of the library; its command line has those of vLLM's router,
+//! and so behaves as [`super::vllm_router`].
 
 use super::super::contender::{Contender, FleetSpec};
 use super::cache_aware::{CacheAware, Thresholds};
