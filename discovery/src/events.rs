@@ -25,6 +25,11 @@ pub trait DiscoveryEvents: Send + Sync {
     fn models_failed(&self, _endpoint: &EndpointKey, _why: ProbeFailure) {}
     /// The last report is too old to count: load of others is taken for none until the next one.
     fn report_expired(&self, _endpoint: &EndpointKey) {}
+    /// Its metrics page is that of a younger process: what it was believed to hold is forgotten.
+    fn engine_restarted(&self, _endpoint: &EndpointKey) {}
+    /// Its counters show no hits where many were predicted: what it was believed to hold is
+    /// forgotten.
+    fn cache_lost(&self, _endpoint: &EndpointKey) {}
     /// The endpoint has left the pool.
     fn endpoint_gone(&self, _endpoint: &EndpointKey) {}
 }

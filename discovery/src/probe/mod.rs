@@ -183,8 +183,14 @@ impl Probe {
             Ok(report) => {
                 let now = Instant::now();
                 let router = &self.shared.router;
-                router.observe(key, report.clone(), now.into_std());
+                let seen = router.observe(key, report.clone(), now.into_std());
                 events.scrape_ok(key, now - started);
+                if seen.restarted {
+                    events.engine_restarted(key);
+                }
+                if seen.lost {
+                    events.cache_lost(key);
+                }
                 if self.scrapes.note(None) {
                     let engine = report.engine;
                     tracing::info!(endpoint = %key, ?engine, "metrics of the endpoint are read");

@@ -11,7 +11,9 @@ use warmgate_routing::report::EngineReport;
 use warmgate_routing::router::REPORT_STALE_AFTER;
 use warmgate_routing::{Endpoint, Router, Tokens};
 
-use crate::telemetry::metrics::known_cached_tokens;
+use crate::telemetry::caches::{Caches, Feedback};
+use crate::telemetry::metrics::{Metrics, known_cached_tokens};
+use crate::telemetry::timestamp;
 
 /// One endpoint of one pool.
 #[derive(Debug, Serialize)]
@@ -34,6 +36,18 @@ pub(super) struct EndpointRow {
     foreign_waiting: u32,
     scraped: Option<Scraped>,
     known_cached_tokens: Tokens,
+    recent_work_tokens: Tokens,
+    cache: Cache,
+}
+
+/// What is believed of its cache.
+#[derive(Debug, Serialize)]
+struct Cache {
+    device_tokens: Tokens,
+    all_tokens: Tokens,
+    feedback: Feedback,
+    lost: u64,
+    lost_at: Option<String>,
 }
 
 /// An endpoint's last metrics page.
@@ -50,18 +64,29 @@ struct Scraped {
 }
 
 /// Every endpoint of every pool at `now`.
-pub(super) fn list(pools: &[(String, Arc<Router>)], now: Instant) -> Vec<EndpointRow> {
+pub(super) fn list(
+    pools: &[(String, Arc<Router>)],
+    metrics: &Metrics,
+    now: Instant,
+) -> Vec<EndpointRow> {
     let of_pool = |(name, router): &(String, Arc<Router>)| -> Vec<EndpointRow> {
-        let pool = router.pool();
+        let (pool, pool_metrics) = (router.pool(), metrics.pool(name));
+        let caches = pool_metrics.caches();
         let endpoints = pool.all().iter();
         endpoints
-            .map(|endpoint| row(name, router, endpoint, now))
+            .map(|endpoint| row(name, router, caches, endpoint, now))
             .collect()
     };
     pools.iter().flat_map(of_pool).collect()
 }
 
-fn row(pool: &str, router: &Router, endpoint: &Endpoint, now: Instant) -> EndpointRow {
+fn row(
+    pool: &str,
+    router: &Router,
+    caches: &Caches,
+    endpoint: &Endpoint,
+    now: Instant,
+) -> EndpointRow {
     let (spec, load) = (&endpoint.spec, endpoint.load.now());
     let observed = endpoint.observed.load();
     let report = observed.report.as_ref();
@@ -85,6 +110,25 @@ fn row(pool: &str, router: &Router, endpoint: &Endpoint, now: Instant) -> Endpoi
         foreign_waiting: load.foreign_waiting,
         scraped: report.map(|(report, at)| scraped(report, *at, now)),
         known_cached_tokens: known_cached_tokens(router, endpoint.id),
+        recent_work_tokens: endpoint.load.recent_work().at(now),
+        cache: cache(router, caches, endpoint, report.map(|(report, _)| report)),
+    }
+}
+
+fn cache(
+    router: &Router,
+    caches: &Caches,
+    endpoint: &Endpoint,
+    report: Option<&EngineReport>,
+) -> Cache {
+    let (sizes, authority) = (router.sizes(endpoint.id), &endpoint.spec.authority);
+    let losses = caches.losses(authority);
+    Cache {
+        device_tokens: sizes.device,
+        all_tokens: sizes.total,
+        feedback: caches.feedback(authority, report),
+        lost: losses.count,
+        lost_at: losses.last_at.map(timestamp::rfc3339),
     }
 }
 

@@ -59,7 +59,12 @@ pub(super) const ROUTES: &[AdminRoute] = &[
                   `decoding`, `prompt_tokens`), what others have (`foreign_running`, \
                   `foreign_waiting`), its last metrics page (`scraped`, null until one was read: \
                   `age_s`, `stale`, `running`, `waiting`, `kv_usage`, `capacity_tokens`, \
-                  `prefix_query_tokens`, `prefix_hit_tokens`), and `known_cached_tokens`.",
+                  `prefix_query_tokens`, `prefix_hit_tokens`), `known_cached_tokens`, \
+                  `recent_work_tokens` (uncached tokens sent there, fading with 30 s), and what \
+                  is believed of its `cache`: how much it can hold on its device \
+                  (`device_tokens`) and in all tiers (`all_tokens`), what corrects that \
+                  (`feedback`: answers, counters, none, off, unknown), how often it had no hits \
+                  where many were predicted (`lost`), and when last (`lost_at`).",
         statuses: &[200],
         handler: || get(endpoint_list),
     },
@@ -83,7 +88,10 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         path: "/explain",
         summary: "What would be decided for a request, without sending it or keeping anything of \
                   it. Body: `{\"path\": \"/v1/chat/completions\", \"headers\": {...}, \"body\": \
-                  {...}}`, `headers` may be left out. Answers the table of the decision, or the \
+                  {...}}`, `headers` may be left out. Answers the table of the decision \
+                  with, for each endpoint, what it is believed to hold of the prompt \
+                  (`matched_tokens`), how much of that in its host tier (`loaded_tokens`), and its \
+                  believed size (`capacity_tokens`), or the \
                   error that the request would get.",
         statuses: &[200, 400, 404, 413, 503],
         handler: || {
@@ -129,7 +137,12 @@ async fn metrics_page(State(state): State<AdminState>) -> Response {
 }
 
 async fn endpoint_list(State(state): State<AdminState>) -> Response {
-    Json(endpoints::list(&state.pools.load(), Instant::now())).into_response()
+    Json(endpoints::list(
+        &state.pools.load(),
+        &state.metrics,
+        Instant::now(),
+    ))
+    .into_response()
 }
 
 async fn pool_list(State(state): State<AdminState>) -> Response {

@@ -160,7 +160,11 @@ async fn shows_what_is_known_of_each_endpoint() {
                 "age_s": null, "stale": false, "running": 3, "waiting": 1, "kv_usage": null,
                 "capacity_tokens": 64_000, "prefix_query_tokens": null, "prefix_hit_tokens": null,
             },
-            "known_cached_tokens": 0,
+            "known_cached_tokens": 0, "recent_work_tokens": 0,
+            "cache": {
+                "device_tokens": 64_000, "all_tokens": 64_000, "feedback": "unknown",
+                "lost": 0, "lost_at": null,
+            },
         }])
     );
     let (_, json) = get(&state, "/pools").await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use warmgate_discovery::{DiscoveryEvents, ProbeFailure};
 use warmgate_routing::{EndpointKey, Router};
 
+use crate::proxy::live::CACHE_LOST;
 use crate::telemetry::metrics::{Metrics, PoolMetrics};
 
 /// Counts what discovery reports of one pool.
@@ -42,6 +43,23 @@ impl DiscoveryEvents for PoolEvents {
 
     fn scrape_failed(&self, _: &EndpointKey, _: ProbeFailure) {
         self.metrics.scraped(&self.pool, false);
+    }
+
+    fn engine_restarted(&self, endpoint: &EndpointKey) {
+        tracing::info!(pool = %self.pool, %endpoint, "the engine has restarted; what it was believed to hold is forgotten");
+    }
+
+    fn cache_lost(&self, endpoint: &EndpointKey) {
+        let Some(router) = self.router.upgrade() else {
+            return;
+        };
+        let pool = router.pool();
+        let mut all = pool.all().iter();
+        if let Some(found) = all.find(|found| found.spec.key == *endpoint) {
+            let authority = &found.spec.authority;
+            self.pool_metrics.cache_lost(authority);
+            tracing::warn!(pool = %self.pool, endpoint = %authority, by = "counters", "{CACHE_LOST}");
+        }
     }
 
     fn models_changed(&self, _: &EndpointKey, _: usize) {

@@ -83,6 +83,7 @@ impl Fleet {
         let name: Arc<str> = config.name.as_str().into();
         let router = Arc::new(Router::new(config.router.clone(), config.policy.clone()));
         let pool_metrics = self.metrics.pool(&name);
+        pool_metrics.caches().set_feedback(config.router.feedback);
         let events = PoolEvents::new(&name, Arc::clone(&self.metrics), &pool_metrics, &router);
         let watch = PoolWatch {
             name: Arc::clone(&name),

@@ -179,7 +179,13 @@ fn shown(config: &Config) -> serde_json::Value {
         "retries": config.forward.retries,
         "explain": config.explain,
         "drain_s": config.drain.as_secs(),
-        "pools": config.pools.iter().map(|pool| json!({"name": pool.name, "policy": pool.policy})).collect::<Vec<_>>(),
+        "pools": config.pools.iter().map(|pool| json!({
+            "name": pool.name,
+            "policy": pool.policy,
+            "capacity_tokens": pool.router.capacity,
+            "host_tier_tokens": pool.router.host_tier,
+            "feedback": pool.router.feedback,
+        })).collect::<Vec<_>>(),
         "routes": config.routes.exact().chain(any).map(route).collect::<Vec<_>>(),
     })
 }

@@ -182,7 +182,8 @@ fn pool(
                 max_bytes: raw.index_bytes,
             },
             capacity: raw.capacity_tokens.map(Tokens),
-            ..RouterSettings::default()
+            host_tier: raw.host_tier_tokens.map(Tokens),
+            feedback: raw.feedback,
         },
         scrape: scrape(&raw.scrape),
     })

@@ -126,7 +126,7 @@ pub struct PoolConfig {
     pub endpoints: EndpointSource,
     /// How one is chosen.
     pub policy: Policy,
-    /// Block length, bound of the index, and cache size of an endpoint.
+    /// Block length, bound of the index, cache sizes of an endpoint, and whether they are learned.
     pub router: RouterSettings,
     /// How the engines' metrics are read.
     pub scrape: Scrape,

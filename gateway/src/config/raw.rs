@@ -233,12 +233,23 @@ pub struct RawPool {
     #[garde(range(min = limit::INDEX_BYTES_MIN, max = limit::INDEX_BYTES_MAX))]
     #[serde(default = "default_index_bytes")]
     pub index_bytes: u64,
-    /// Tokens that the KV cache of one endpoint holds, host tiers included; where absent, what the
-    /// engine reports. Where it reports none or less than the truth, err upwards. A change
-    /// forgets what the prefix index has learnt.
+    /// Tokens that the KV cache of one endpoint's device holds; where absent, what the engine
+    /// reports, or 2,000,000 where it reports nothing. A change forgets what the prefix index has
+    /// learnt.
     #[garde(range(min = 1, max = limit::CAPACITY_TOKENS_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_tokens: Option<u64>,
+    /// Tokens that one endpoint keeps behind its device, in host memory or in a shared store, as
+    /// far as you know: what is believed until answers have shown the truth. Where absent, none;
+    /// a tier that is not declared is found out, up to 16 times the device. A change forgets what
+    /// the prefix index has learnt.
+    #[garde(range(min = 1, max = limit::CAPACITY_TOKENS_MAX))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_tier_tokens: Option<u64>,
+    /// Whether what engines report of hits corrects what is believed of their caches; `false`: the
+    /// error of predictions is only measured. A change forgets what the prefix index has learnt.
+    #[serde(default = "default_feedback")]
+    pub feedback: bool,
     /// How the engines' metrics are read.
     #[garde(dive)]
     #[serde(default)]
@@ -257,6 +268,8 @@ impl RawPool {
             block_tokens: default_block_tokens(),
             index_bytes: default_index_bytes(),
             capacity_tokens: None,
+            host_tier_tokens: None,
+            feedback: default_feedback(),
             scrape: RawScrape::default(),
         }
     }
@@ -264,6 +277,10 @@ impl RawPool {
 
 fn default_block_tokens() -> u32 {
     64
+}
+
+fn default_feedback() -> bool {
+    true
 }
 
 fn default_index_bytes() -> u64 {

@@ -46,6 +46,8 @@ pub struct Context {
     pub prompt: Tokens,
     /// What the endpoint was believed to hold of it.
     pub matched: Tokens,
+    /// What was predicted to be cached, in the engine's count, where it has told what was.
+    pub predicted: Option<Tokens>,
     /// When the first token came.
     pub first_token_at: Option<Instant>,
     /// What was heard of the answer.
@@ -81,6 +83,7 @@ impl Context {
             decision: None,
             prompt: Tokens::ZERO,
             matched: Tokens::ZERO,
+            predicted: None,
             first_token_at: None,
             heard: Heard::default(),
             status: None,
@@ -140,6 +143,7 @@ impl Context {
             time_per_output_token: self.time_per_output_token().filter(|_| is_read),
             matched_tokens: is_read.then_some(self.matched),
             estimated_prompt_tokens: is_read.then_some(self.prompt),
+            predicted_tokens: self.predicted.filter(|_| is_read),
             prompt_tokens: usage.prompt,
             cached_tokens: usage.cached,
             completion_tokens: usage.completion,

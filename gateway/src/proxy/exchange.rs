@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue};
 use pingora::connectors::http::Connector;
 use pingora::proxy::Session;
+use warmgate_routing::Sent;
 use warmgate_routing::feedback::Reported;
 use warmgate_routing::health::Failure;
 use warmgate_routing::request::Api;
@@ -111,14 +112,30 @@ async fn relay(
             choice.endpoint.health.note_success();
         }
     }
+    if status.is_success() {
+        learn(plan, &sent, context);
+    }
+    outcome
+}
+
+/// What the answer tells of the endpoint's cache.
+fn learn(plan: &Plan<'_>, sent: &Sent, context: &mut Context) {
+    let pool = plan.way.pool;
+    let usage = &mut context.heard.usage;
+    let caches = pool.metrics.caches();
+    usage.cached = caches.heard(&sent.endpoint.spec.authority, *usage);
     let reported = Reported {
-        prompt_tokens: passage.heard.usage.prompt,
-        cached_tokens: passage.heard.usage.cached,
+        prompt_tokens: usage.prompt,
+        cached_tokens: usage.cached,
     };
     let model = plan.way.rename.unwrap_or(&plan.model);
-    pool.router
-        .reported(&sent, model, &plan.prompt, reported, Instant::now());
-    outcome
+    let lesson = pool
+        .router
+        .reported(sent, model, &plan.prompt, reported, Instant::now());
+    context.predicted = lesson.reported.map(|_| lesson.predicted);
+    if lesson.lost {
+        pool.note_cache_lost(&sent.endpoint, &lesson);
+    }
 }
 
 fn answered_by(context: &Context, authority: &str) -> Option<HeaderValue> {

@@ -3,12 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use warmgate_routing::feedback::Lesson;
 use warmgate_routing::health::Failure;
 use warmgate_routing::{Endpoint, Router};
 
 use crate::config::{Forward, Limits, ResponseHeaders, Routes};
 use crate::error::GatewayError;
 use crate::telemetry::metrics::{Metrics, PoolMetrics};
+
+/// What operators are told of a cache that is lost.
+pub const CACHE_LOST: &str = "the endpoint has no cache hits where many were predicted, and what it \
+    was believed to hold is forgotten: its engine restarted, its cache was reset, or prefix caching \
+    is off; if this repeats, look at the engine's flags";
 
 /// A pool with what belongs to it outside routing.
 pub struct PoolHandle {
@@ -31,6 +37,19 @@ impl PoolHandle {
             self.metrics.ejected();
             tracing::warn!(pool = %self.name, endpoint = %endpoint.spec.authority, ?cause, "endpoint ejected");
         }
+    }
+
+    /// An endpoint's answers have no hits where many were predicted.
+    pub fn note_cache_lost(&self, endpoint: &Endpoint, lesson: &Lesson) {
+        let authority = &endpoint.spec.authority;
+        self.metrics.cache_lost(authority);
+        tracing::warn!(
+            pool = %self.name,
+            endpoint = %authority,
+            predicted_tokens = lesson.predicted.0,
+            reported_tokens = lesson.reported.unwrap_or_default().0,
+            "{CACHE_LOST}"
+        );
     }
 }
 

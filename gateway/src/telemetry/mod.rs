@@ -4,10 +4,13 @@
 //! |---|---|---|
 //! | [`metrics`] | alerts and graphs, summed over requests | well below a microsecond a request |
 //! | [`access_log`] | what happened to one request | a queue; written by a thread of its own |
+//! | [`caches`] | what corrects our beliefs about engines' caches | one lock a request |
 //! | [`events`] | what happened to the gateway | rare |
 //!
 //! None of them ever holds a prompt.
 
 pub mod access_log;
+pub mod caches;
 pub mod events;
 pub mod metrics;
+pub mod timestamp;

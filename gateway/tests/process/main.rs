@@ -17,6 +17,7 @@ mod bodies;
 mod breaking_off;
 mod conformance;
 mod failover;
+mod feedback;
 mod lifecycle;
 mod routing;
 mod versions;

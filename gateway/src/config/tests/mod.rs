@@ -69,6 +69,8 @@ pools:
     block_tokens: 16
     index_bytes: 1048576
     capacity_tokens: 9
+    host_tier_tokens: 8
+    feedback: false
     scrape: {interval_ms: 100, timeout_ms: 50}
   - name: code
     upstreams: ["http://a:1", "https://b"]
@@ -115,6 +117,9 @@ fn every_key_of_pools_and_routes_arrives() {
     assert_eq!(chat.router.block_size.bytes(), 64);
     assert_eq!(chat.router.index.max_bytes, 1 << 20);
     assert_eq!(chat.router.capacity.unwrap().0, 9);
+    assert_eq!(chat.router.host_tier.unwrap().0, 8);
+    assert!(!chat.router.feedback && code.router.feedback);
+    assert_eq!(code.router.host_tier, None);
     let scrape = Scrape {
         interval: Duration::from_millis(100),
         timeout: Duration::from_millis(50),

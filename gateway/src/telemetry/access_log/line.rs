@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use http::Method;
 use serde::{Serialize, Serializer};
 use warmgate_routing::Tokens;
 use warmgate_routing::request::Api;
 
 use crate::telemetry::metrics::Outcome;
+use crate::telemetry::timestamp;
 
 /// Bytes of a path that are logged; queries never are, as they may hold keys.
 pub const PATH_BYTES_MAX: usize = 256;
@@ -93,6 +93,8 @@ pub(super) struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     matched_tokens: Option<Tokens>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    predicted_tokens: Option<Tokens>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     prompt_tokens: Option<Tokens>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cached_tokens: Option<Tokens>,
@@ -138,6 +140,7 @@ impl From<&Entry<'_>> for Line {
             body_bytes: outcome.body_bytes,
             estimated_prompt_tokens: outcome.estimated_prompt_tokens,
             matched_tokens: outcome.matched_tokens,
+            predicted_tokens: outcome.predicted_tokens,
             prompt_tokens: outcome.prompt_tokens,
             cached_tokens: outcome.cached_tokens,
             completion_tokens: outcome.completion_tokens,
@@ -165,12 +168,7 @@ fn cut(text: &str, bytes_max: usize) -> Box<str> {
 }
 
 fn rfc3339<S: Serializer>(at: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
-    let since_1970 = at
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let ms = i64::try_from(since_1970.as_millis()).unwrap_or_default();
-    let at: DateTime<Utc> = DateTime::from_timestamp_millis(ms).unwrap_or_default();
-    out.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+    out.serialize_str(&timestamp::rfc3339(*at))
 }
 
 fn method<S: Serializer>(method: &Method, out: S) -> Result<S::Ok, S::Error> {

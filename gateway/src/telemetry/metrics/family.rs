@@ -148,6 +148,12 @@ families! {
         "Prompt tokens that the gateway believed to be cached at the chosen endpoint.";
     prefix_prediction_error: Histogram["pool", "direction"] SHARES
         "Distance between the cached share of a prompt that was predicted and the one reported, 0 to 1: over where the endpoint held less than believed, under where more.";
+    prefix_predicted_tokens_total: Counter["pool", "model"]
+        "Prompt tokens that were predicted to be cached, in the engine's count and only of answers that told what was: compare with warmgate_cached_tokens_total.";
+    prefix_prediction_error_tokens_total: Counter["pool", "direction"]
+        "Tokens by which predictions were off: over where the endpoint held less than believed, under where more.";
+    prefix_cache_lost_total: Counter["pool"]
+        "Endpoints that had no hits where many were predicted, several times in a row: the engine restarted, its cache was reset, or prefix caching is off. What they were believed to hold was forgotten; GET /endpoints names them.";
     retries_total: Counter["pool", "reason"]
         "Requests sent again, before any byte of an answer, to another endpoint: connect, broken, timeout, overloaded (429), answer (5xx).";
     endpoint_failures_total: Counter["pool", "endpoint", "cause"]
@@ -178,6 +184,10 @@ families! {
         "Age of the endpoint's last metrics page; absent until one was read.";
     endpoint_known_cached_tokens: Gauge["pool", "endpoint"]
         "Prompt tokens that the gateway believes the endpoint to hold.";
+    endpoint_cache_tokens: Gauge["pool", "endpoint", "tier"]
+        "Tokens that the endpoint is believed to be able to hold, as learned from its reports: on its device, or all with what lies behind it (host memory, a shared store).";
+    feedback_endpoints: Gauge["pool", "source"]
+        "Endpoints of the pool by what corrects our beliefs about their caches: answers (cached tokens of each answer), counters (of their metrics pages only), none (they tell neither), off (by configuration), unknown (no answer yet).";
     endpoints: Gauge["pool", "standing"]
         "Endpoints of the pool by health: unknown, healthy, ejected, trial.";
     prefix_index_bytes: Gauge["pool"]

@@ -10,6 +10,7 @@ use warmgate_routing::tokens::BytesPerToken;
 use warmgate_routing::{Blocks, Endpoint, EndpointId, Router, Tokens};
 
 use super::family::Families;
+use crate::telemetry::caches::{Caches, Feedback};
 
 const CAUSES: [Failure; 3] = [Failure::Connect, Failure::Broken, Failure::Answer];
 const STANDINGS: [Standing; 4] = [
@@ -47,6 +48,8 @@ pub(super) fn fill(families: &Families, pools: &[(String, Arc<Router>)], now: In
         &families.endpoint_usable,
         &families.endpoint_report_age_seconds,
         &families.endpoint_known_cached_tokens,
+        &families.endpoint_cache_tokens,
+        &families.feedback_endpoints,
         &families.endpoints,
         &families.prefix_index_bytes,
         &families.prefix_index_blocks,
@@ -91,6 +94,36 @@ fn fill_index(families: &Families, pool: &str, router: &Router) {
     }
     let refused = &families.prefix_index_refused_total;
     follow(&refused.with_label_values(&[pool]), stats.refused);
+}
+
+/// What is believed of the caches of one pool's endpoints, and what that stands on.
+pub(super) fn fill_caches(families: &Families, name: &str, router: &Router, caches: &Caches) {
+    let pool = router.pool();
+    for endpoint in pool.all().iter() {
+        let sizes = router.sizes(endpoint.id);
+        for (tier, tokens) in [("device", sizes.device), ("all", sizes.total)] {
+            families
+                .endpoint_cache_tokens
+                .with_label_values(&[name, &*endpoint.spec.authority, tier])
+                .set(tokens.as_f64());
+        }
+    }
+    for source in Feedback::ALL {
+        let lives_on = |endpoint: &&Arc<Endpoint>| {
+            let observed = endpoint.observed.load();
+            let report = observed.report.as_ref().map(|(report, _)| report);
+            caches.feedback(&endpoint.spec.authority, report) == source
+        };
+        let count = pool.all().iter().filter(lives_on).count();
+        families
+            .feedback_endpoints
+            .with_label_values(&[name, source.label()])
+            .set(count as f64);
+    }
+    caches.retain(|known| {
+        let mut all = pool.all().iter();
+        all.any(|endpoint| *endpoint.spec.authority == *known)
+    });
 }
 
 /// Brings a counter to a count that is kept elsewhere and starts anew with a new router.

@@ -195,6 +195,9 @@ impl Metrics {
             self.pool(name).follow(router);
         }
         fleet::fill(&self.families, pools, now);
+        for (name, router) in pools {
+            fleet::fill_caches(&self.families, name, router, self.pool(name).caches());
+        }
         fleet::forget_gone(&self.families, &mut self.failed.lock(), pools);
         let mut page = Vec::new();
         TextEncoder::new()

@@ -36,6 +36,8 @@ pub struct Outcome<'a> {
     pub matched_tokens: Option<Tokens>,
     /// Length of the prompt by the same estimate.
     pub estimated_prompt_tokens: Option<Tokens>,
+    /// Tokens that were predicted to be cached, brought to the engine's count.
+    pub predicted_tokens: Option<Tokens>,
     /// Length of the prompt by the engine's count.
     pub prompt_tokens: Option<Tokens>,
     /// Of these, found in the engine's cache, by its count.
@@ -45,12 +47,11 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// Predicted less reported cached share of the prompt, where both are known. Each share is of
-    /// its own count, so that a wrong estimate of bytes per token does not look like a wrong
-    /// prediction.
+    /// Predicted less reported cached share of the prompt, where both are known.
     pub(super) fn prediction_error(&self) -> Option<f64> {
-        let predicted = share(self.matched_tokens?, self.estimated_prompt_tokens?)?;
-        Some(predicted - share(self.cached_tokens?, self.prompt_tokens?)?)
+        let prompt = self.prompt_tokens?;
+        let predicted = share(self.predicted_tokens?, prompt)?;
+        Some(predicted - share(self.cached_tokens?, prompt)?)
     }
 }
 

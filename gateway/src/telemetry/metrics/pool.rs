@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -14,6 +15,7 @@ use super::family::Families;
 use super::outcome::{AbortPhase, Outcome, RetryReason};
 use super::{MODEL_LABELS_MAX, OTHER};
 use crate::error::GatewayError;
+use crate::telemetry::caches::Caches;
 
 /// Values of the label `api`: slot 0 is what passed through unread.
 const API_SLOTS: usize = 8;
@@ -37,8 +39,10 @@ pub struct PoolMetrics {
     duration: [OnceLock<Histogram>; API_SLOTS],
     decision: OnceLock<Histogram>,
     body_bytes: OnceLock<Histogram>,
-    predicted_over: OnceLock<Histogram>,
-    predicted_under: OnceLock<Histogram>,
+    predicted_over: OnceLock<(Histogram, IntCounter)>,
+    predicted_under: OnceLock<(Histogram, IntCounter)>,
+    lost: IntCounter,
+    caches: Caches,
     overflow: IntCounter,
     router: Mutex<Weak<Router>>,
 }
@@ -68,6 +72,9 @@ impl PoolMetrics {
             body_bytes: OnceLock::new(),
             predicted_over: OnceLock::new(),
             predicted_under: OnceLock::new(),
+            // Alerts on growth need the zero before the first loss.
+            lost: families.prefix_cache_lost_total.with_label_values(&[name]),
+            caches: Caches::default(),
             overflow: families.label_overflow_total.with_label_values(&["model"]),
             router: Mutex::default(),
         }
@@ -119,8 +126,8 @@ impl PoolMetrics {
             self.of_pool(&self.body_bytes, |families| &families.request_body_bytes)
                 .observe(bytes as f64);
         }
-        if let Some(error) = outcome.prediction_error() {
-            self.note_prediction_error(error);
+        if let (Some(error), Some(prompt)) = (outcome.prediction_error(), outcome.prompt_tokens) {
+            self.note_prediction_error(error, prompt);
         }
         self.note_model(outcome, api);
         self.note_trouble(outcome);
@@ -141,6 +148,18 @@ impl PoolMetrics {
             .inc();
     }
 
+    /// What is known of the caches of this pool's endpoints.
+    #[must_use]
+    pub fn caches(&self) -> &Caches {
+        &self.caches
+    }
+
+    /// The endpoint of that host and port had no hits where many were predicted.
+    pub fn cache_lost(&self, endpoint: &Arc<str>) {
+        self.lost.inc();
+        self.caches.lost(endpoint, SystemTime::now());
+    }
+
     /// A decision was made with less than usual.
     pub fn degraded(&self, kind: Degraded) {
         let labels = [self.name.as_str(), kind.label()];
@@ -158,19 +177,23 @@ impl PoolMetrics {
         handle.get_or_init(|| family(&self.families).with_label_values(&[self.name.as_str()]))
     }
 
-    fn note_prediction_error(&self, error: f64) {
+    fn note_prediction_error(&self, error: f64, prompt: Tokens) {
         let (handle, direction) = if error >= 0.0 {
             (&self.predicted_over, "over")
         } else {
             (&self.predicted_under, "under")
         };
-        handle
-            .get_or_init(|| {
-                let labels = [self.name.as_str(), direction];
-                let family = &self.families.prefix_prediction_error;
-                family.with_label_values(&labels)
-            })
-            .observe(error.abs());
+        let (shares, tokens) = handle.get_or_init(|| {
+            let (labels, families) = ([self.name.as_str(), direction], &self.families);
+            (
+                families.prefix_prediction_error.with_label_values(&labels),
+                families
+                    .prefix_prediction_error_tokens_total
+                    .with_label_values(&labels),
+            )
+        });
+        shares.observe(error.abs());
+        tokens.inc_by((error.abs() * prompt.as_f64()).round() as u64);
     }
 
     /// Whether an endpoint lists a name that is asked for the first time, or that nobody serves.
@@ -253,6 +276,11 @@ impl PoolMetrics {
                 outcome.matched_tokens,
             ),
             (
+                &model.predicted,
+                &families.prefix_predicted_tokens_total,
+                outcome.predicted_tokens,
+            ),
+            (
                 &model.completion,
                 &families.completion_tokens_total,
                 outcome.completion_tokens,
@@ -304,6 +332,7 @@ struct ModelMetrics {
     prompt: OnceLock<IntCounter>,
     cached: OnceLock<IntCounter>,
     matched: OnceLock<IntCounter>,
+    predicted: OnceLock<IntCounter>,
     completion: OnceLock<IntCounter>,
 }
 
@@ -316,6 +345,7 @@ impl Default for ModelMetrics {
             prompt: OnceLock::new(),
             cached: OnceLock::new(),
             matched: OnceLock::new(),
+            predicted: OnceLock::new(),
             completion: OnceLock::new(),
         }
     }

@@ -52,6 +52,7 @@ fn everything(metrics: &Metrics, pools: &[(String, Arc<Router>)]) {
         time_to_first_token: second,
         time_per_output_token: second,
         matched_tokens: Some(Tokens(50)),
+        predicted_tokens: Some(Tokens(100)),
         estimated_prompt_tokens: Some(Tokens(100)),
         prompt_tokens: Some(Tokens(200)),
         cached_tokens: Some(Tokens(150)),
@@ -168,6 +169,15 @@ fn a_request_is_counted_once_in_each_family() {
             r#"warmgate_prefix_prediction_error_sum{direction="under",pool="main"}"#,
             0.25,
         ),
+        (
+            r#"warmgate_prefix_prediction_error_tokens_total{direction="under",pool="main"}"#,
+            50.0,
+        ),
+        (
+            r#"warmgate_prefix_predicted_tokens_total{model="m",pool="main"}"#,
+            100.0,
+        ),
+        (r#"warmgate_prefix_cache_lost_total{pool="main"}"#, 0.0),
         (r#"warmgate_config_valid"#, 0.0),
         (r#"warmgate_label_overflow_total{label="model"}"#, 0.0),
     ] {
@@ -324,23 +334,17 @@ fn counts_of_the_index_start_anew_with_its_router() {
 #[test]
 fn a_prediction_is_compared_share_by_share() {
     let tokens = |tokens| Some(Tokens(tokens));
-    for (matched, estimated, cached, counted, error) in [
-        (tokens(50), tokens(100), tokens(150), tokens(300), Some(0.0)),
-        (tokens(100), tokens(100), tokens(0), tokens(300), Some(1.0)),
-        (tokens(0), tokens(100), tokens(300), tokens(300), Some(-1.0)),
-        (
-            tokens(200),
-            tokens(100),
-            tokens(300),
-            tokens(300),
-            Some(0.0),
-        ),
-        (tokens(50), tokens(100), None, tokens(300), None),
-        (tokens(0), tokens(0), tokens(0), tokens(300), None),
+    for (predicted, cached, counted, error) in [
+        (tokens(150), tokens(150), tokens(300), Some(0.0)),
+        (tokens(300), tokens(0), tokens(300), Some(1.0)),
+        (tokens(0), tokens(300), tokens(300), Some(-1.0)),
+        (tokens(600), tokens(300), tokens(300), Some(0.0)),
+        (tokens(50), None, tokens(300), None),
+        (None, tokens(50), tokens(300), None),
+        (tokens(0), tokens(0), tokens(0), None),
     ] {
         let outcome = Outcome {
-            matched_tokens: matched,
-            estimated_prompt_tokens: estimated,
+            predicted_tokens: predicted,
             cached_tokens: cached,
             prompt_tokens: counted,
             ..Outcome::default()
