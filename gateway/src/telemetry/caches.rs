@@ -81,8 +81,9 @@ impl Caches {
         self.is_off.store(!is_on, Ordering::Relaxed);
     }
 
-    /// An endpoint has answered. Returns the tokens that were cached as it means them: vLLM up to
-    /// 0.11 leaves the count out where it is zero, so of one that has told before, silence is zero.
+    /// An endpoint has answered. Returns the tokens that were cached as it means them: older
+    /// releases of vLLM leave the count out where it is zero (0.32 says zero), so of one that has
+    /// told before, silence is zero.
     pub fn heard(&self, endpoint: &Arc<str>, usage: Usage) -> Option<Tokens> {
         let has_generated = usage.completion.is_some_and(|tokens| tokens > Tokens::ZERO);
         if usage.cached.is_none() && !(has_generated && usage.prompt.is_some()) {
