@@ -94,6 +94,8 @@ pub struct Row {
     pub capacity_tokens: Tokens,
     /// Prompt tokens that it would have to compute.
     pub uncached_tokens: Tokens,
+    /// Uncached tokens that were sent there lately, fading.
+    pub recent_work_tokens: Tokens,
     /// Its load before this request.
     pub load: Load,
     /// Its health.

@@ -90,9 +90,9 @@ pub(super) const ROUTES: &[AdminRoute] = &[
                   it. Body: `{\"path\": \"/v1/chat/completions\", \"headers\": {...}, \"body\": \
                   {...}}`, `headers` may be left out. Answers the table of the decision \
                   with, for each endpoint, what it is believed to hold of the prompt \
-                  (`matched_tokens`), how much of that in its host tier (`loaded_tokens`), and its \
-                  believed size (`capacity_tokens`), or the \
-                  error that the request would get.",
+                  (`matched_tokens`), how much of that in its host tier (`loaded_tokens`), its \
+                  believed size (`capacity_tokens`) and what was sent there to compute lately \
+                  (`recent_work_tokens`), or the error that the request would get.",
         statuses: &[200, 400, 404, 413, 503],
         handler: || {
             post(explain::explain).layer(DefaultBodyLimit::max(explain::EXPLAIN_BODY_BYTES_MAX))

@@ -30,6 +30,7 @@ pub(super) fn table(
             loaded_tokens: candidate.loaded,
             capacity_tokens: capacity(candidate.endpoint.id),
             uncached_tokens: candidate.cost.uncached,
+            recent_work_tokens: candidate.recent_work,
             load: candidate.load,
             standing: candidate.endpoint.health.standing(view.now),
             score,
