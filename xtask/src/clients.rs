@@ -14,7 +14,7 @@ use crate::real_engine::{Args, Bench, wait_for_engine};
 pub fn run(root: &Path, args: &Args) -> Result<(), Failure> {
     let bench = Bench::prepare(root, args)?;
     let [address, tap, listen, admin] = free_ports()?;
-    let mut engine = bench.start_engine("vllm-1", address)?;
+    let mut engine = bench.start_engine("vllm-1", address, &[])?;
     eprintln!("a vLLM server is starting: about a minute");
     wait_for_engine(&mut engine, address)?;
     bench.print_circumstances()?;
@@ -25,7 +25,7 @@ pub fn run(root: &Path, args: &Args) -> Result<(), Failure> {
         format!("--listen={listen}"),
         format!("--upstream=http://{tap}"),
     ];
-    let _gateway = bench.start_gateway(admin, "/health", &flags)?;
+    let _gateway = bench.start_gateway("gateway", admin, "/health", &flags)?;
     let same = bench.judge(
         "clients/judge.py",
         &[

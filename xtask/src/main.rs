@@ -10,6 +10,7 @@
 mod clients;
 mod compare;
 mod cpu;
+mod feedback;
 mod generate;
 mod leash;
 mod process;
@@ -39,6 +40,8 @@ enum Tool {
     Cpu(cpu::Args),
     /// Hold conversations on two real vLLM servers: do later turns find their cache?
     Vllm(real_engine::Args),
+    /// Measure on real vLLM servers how far predictions of their cache are off, learning and not
+    Feedback(real_engine::Args),
     /// Compare what Python clients get through the gateway and directly from a real vLLM
     Clients(real_engine::Args),
     /// Write the documents that are generated from the code
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Tool::Compare(args) => compare::run(&root, &args),
         Tool::Cpu(args) => cpu::run(&root, &args),
         Tool::Vllm(args) => vllm::run(&root, &args),
+        Tool::Feedback(args) => feedback::run(&root, &args),
         Tool::Clients(args) => clients::run(&root, &args),
         Tool::Generate(args) => generate::run(&root, &args),
     };

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::Failure;
@@ -46,16 +46,37 @@ impl<'a> Bench<'a> {
         Ok(Bench { root, dir, gateway })
     }
 
-    /// Starts one vLLM server; it is not up yet.
-    pub fn start_engine(&self, name: &str, address: SocketAddr) -> Result<Leashed, Failure> {
+    /// Starts one vLLM server with further `flags`; it is not up yet.
+    pub fn start_engine(
+        &self,
+        name: &str,
+        address: SocketAddr,
+        flags: &[&str],
+    ) -> Result<Leashed, Failure> {
         let (dir, port) = (self.dir.to_string_lossy(), address.port().to_string());
-        let command = ["conformance/vllm/serve.sh", &*dir, &port];
-        Leashed::start(self.root, &self.dir.join("logs"), name, &command)
+        let mut command = vec!["conformance/vllm/serve.sh", &*dir, &port];
+        command.extend(flags);
+        Leashed::start(self.root, &self.logs(), name, &command)
+    }
+
+    /// Where servers log; what else a run leaves behind goes there as well.
+    pub fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
+    }
+
+    /// Starts a script of `conformance/` that serves.
+    pub fn start_script(&self, script: &str, arguments: &[String]) -> Result<Leashed, Failure> {
+        let python = self.dir.join("venv/bin/python");
+        let (python, path) = (python.to_string_lossy(), format!("conformance/{script}"));
+        let mut command = vec![&*python, "-B", &path];
+        command.extend(arguments.iter().map(String::as_str));
+        Leashed::start(self.root, &self.logs(), script, &command)
     }
 
     /// Starts the gateway with `flags`, and waits until `GET path` of its admin port answers 200.
     pub fn start_gateway(
         &self,
+        name: &str,
         admin: SocketAddr,
         path: &str,
         flags: &[String],
@@ -63,7 +84,7 @@ impl<'a> Bench<'a> {
         let (program, admin_flag) = (self.gateway.to_string_lossy(), format!("--admin={admin}"));
         let mut command = vec![&*program, "serve", &admin_flag];
         command.extend(flags.iter().map(String::as_str));
-        let mut gateway = Leashed::start(self.root, &self.dir.join("logs"), "gateway", &command)?;
+        let mut gateway = Leashed::start(self.root, &self.logs(), name, &command)?;
         gateway.wait_until_ok(admin, path, GATEWAY_STARTS_WITHIN)?;
         Ok(gateway)
     }
@@ -82,6 +103,21 @@ impl<'a> Bench<'a> {
             Some(0) => Ok(true),
             Some(NOT_SHOWN) => Ok(false),
             _ => Err(format!("conformance/{script}: {status}")),
+        }
+    }
+
+    /// Runs a script of `conformance/`, and returns what it prints.
+    pub fn measure(&self, script: &str, arguments: &[String]) -> Result<String, Failure> {
+        let mut command = self.python();
+        let output = command
+            .arg(format!("conformance/{script}"))
+            .args(arguments)
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| format!("{script} did not start: {error}"))?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(format!("conformance/{script}: {}", output.status)),
         }
     }
 

@@ -18,8 +18,8 @@ pub fn run(root: &Path, args: &Args) -> Result<(), Failure> {
     let bench = Bench::prepare(root, args)?;
     let [first, second] = free_ports()?;
     let mut engines = [
-        bench.start_engine("vllm-1", first)?,
-        bench.start_engine("vllm-2", second)?,
+        bench.start_engine("vllm-1", first, &[])?,
+        bench.start_engine("vllm-2", second, &[])?,
     ];
     eprintln!("two vLLM servers are starting: a minute or two");
     wait_for_engine(&mut engines[0], first)?;
@@ -35,7 +35,7 @@ pub fn run(root: &Path, args: &Args) -> Result<(), Failure> {
             format!("--upstream=http://{second}"),
         ];
         flags.extend(policy.map(|name| format!("--policy={name}")));
-        let _gateway = bench.start_gateway(admin, "/ready", &flags)?;
+        let _gateway = bench.start_gateway("gateway", admin, "/ready", &flags)?;
         println!();
         *shown = bench.judge(
             "conversations.py",
