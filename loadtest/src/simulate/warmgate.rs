@@ -47,12 +47,23 @@ impl Warmgate {
     /// The replica of that number under `policy`.
     #[must_use]
     pub fn new(fleet: &FleetSpec, replica: usize, policy: Policy) -> Warmgate {
+        Warmgate::with(fleet, replica, policy, RouterSettings::default())
+    }
+
+    /// The same with other settings; the length of blocks is the fleet's in any case.
+    #[must_use]
+    pub fn with(
+        fleet: &FleetSpec,
+        replica: usize,
+        policy: Policy,
+        settings: RouterSettings,
+    ) -> Warmgate {
         let block_tokens =
             u32::try_from(fleet.block_tokens).expect("invariant: blocks are shorter than prompts");
         let settings = RouterSettings {
             block_size: BlockSize::from_tokens(block_tokens)
                 .expect("invariant: a block has tokens"),
-            ..RouterSettings::default()
+            ..settings
         };
         let router = Router::new(settings, policy);
         for endpoint in 0..fleet.endpoints {
