@@ -141,9 +141,12 @@ proptest! {
         }
         match (serde_json::from_str::<IgnoredAny>(&text), walk(&text)) {
             (Ok(_), Err(error)) => prop_assert!(false, "refused: {} {}", error, text),
-            // The one liberty: escapes are left to whoever reads the string.
+            // The one liberty: escapes are left to whoever reads the string. serde_json takes the four
+            // characters after `\u` without looking, be it past the closing quote to the end.
             (Err(error), Ok(_)) => {
-                prop_assert!(error.to_string().contains("escape"), "{} {}", error, text);
+                let is_cut_escape = error.is_eof() && text.contains(r"\u");
+                let is_escape = error.to_string().contains("escape") || is_cut_escape;
+                prop_assert!(is_escape, "{} {}", error, text);
             }
             _ => {}
         }
