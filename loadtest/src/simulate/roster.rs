@@ -1,6 +1,7 @@
 //! Who can be run: the default, our other policies, and the peers, each by its name.
 
 use warmgate_routing::Policy;
+use warmgate_routing::policy::cost::Cost;
 
 use super::capacity::Maker;
 use super::peer::PEERS;
@@ -12,6 +13,8 @@ pub struct Entrant {
     pub name: String,
     /// Whether it is what Warmgate does unless told otherwise.
     pub is_default: bool,
+    /// Whether it is a policy of Warmgate, and no peer.
+    pub is_ours: bool,
     /// Makes the router of one replica.
     pub maker: Box<Maker>,
 }
@@ -19,21 +22,35 @@ pub struct Entrant {
 /// Everybody, the default first.
 #[must_use]
 pub fn roster() -> Vec<Entrant> {
-    let ours = Policy::NAMES.iter().map(|name| ours(name));
+    let ours = Policy::NAMES.iter().map(|name| {
+        let policy = Policy::by_name(name).expect("invariant: the list names what it finds");
+        ours(name, policy)
+    });
+    let with_homes = ours_with_homes();
     let peers = PEERS.iter().map(|&(name, make)| Entrant {
         name: name.to_owned(),
         is_default: false,
+        is_ours: false,
         maker: Box::new(move |scenario, replica| make(&scenario.fleet(replica))),
     });
-    ours.chain(peers).collect()
+    ours.chain([with_homes]).chain(peers).collect()
 }
 
-fn ours(name: &str) -> Entrant {
-    let policy = Policy::by_name(name).expect("invariant: the list names what it finds");
-    let is_default = policy.name() == Policy::default().name();
+/// The default for several replicas that do not talk: half off at the session's rendezvous home.
+fn ours_with_homes() -> Entrant {
+    let policy = Policy::Cost(Cost {
+        home_discount: 0.5,
+        ..Cost::default()
+    });
+    ours("cost_with_homes", policy)
+}
+
+fn ours(name: &str, policy: Policy) -> Entrant {
+    let is_default = policy == Policy::default();
     Entrant {
         name: name.to_owned(),
         is_default,
+        is_ours: true,
         maker: Box::new(move |scenario, replica| {
             let fleet = scenario.fleet(replica);
             Box::new(Warmgate::new(&fleet, replica, policy.clone()))

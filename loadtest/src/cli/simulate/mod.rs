@@ -19,7 +19,6 @@ use warmgate_loadtest::simulate::outcome::Outcome;
 use warmgate_loadtest::simulate::roster::{Entrant, roster};
 use warmgate_loadtest::simulate::scenario::Scenario;
 use warmgate_loadtest::simulate::workload::Workload;
-use warmgate_routing::Policy;
 
 use self::fleet::FleetArgs;
 use self::source::SourceArgs;
@@ -259,8 +258,7 @@ fn mean_of(answers: &[Answer]) -> Mean {
 fn entrants(names: &[String]) -> Result<Vec<Entrant>, Failure> {
     let mut all = roster();
     if names.is_empty() {
-        let is_ours = |entrant: &Entrant| Policy::NAMES.contains(&entrant.name.as_str());
-        all.retain(|entrant| entrant.is_default || !is_ours(entrant));
+        all.retain(|entrant| entrant.is_default || !entrant.is_ours);
         return Ok(all);
     }
     let known: Vec<String> = all.iter().map(|entrant| entrant.name.clone()).collect();
@@ -284,6 +282,8 @@ fn entrants(names: &[String]) -> Result<Vec<Entrant>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use warmgate_routing::Policy;
+
     use super::*;
 
     fn names(asked: &[&str]) -> Vec<String> {
@@ -297,7 +297,8 @@ mod tests {
         let all = names(&[]);
         assert_eq!(all[0], Policy::default().name());
         assert!(all.contains(&"preble".to_owned()) && !all.contains(&"random".to_owned()));
-        assert_eq!(all.len(), roster().len() - Policy::NAMES.len() + 1);
+        let peers = roster().iter().filter(|entrant| !entrant.is_ours).count();
+        assert_eq!(all.len(), peers + 1);
     }
 
     #[test]
