@@ -28,20 +28,13 @@ from itertools import takewhile
 
 from openai import OpenAI
 
+from words import WORDS
+
 CONVERSATIONS, TURNS, AT_A_TIME = 20, 5, 4
 SHARED_TOKENS, QUESTION_TOKENS, ANSWER_TOKENS = 2000, 100, 50
 BLOCK_TOKENS = 32  # --block-size of vllm/serve.sh
 CLAIM = 0.9
 NOT_SHOWN = 3
-WORDS = (
-    "account answer branch bridge buffer button candle carbon castle change circle copper "
-    "corner cotton course danger design dinner doctor double driver effect engine estate family "
-    "farmer figure finger flower forest friend garden ground harbor island kettle ladder letter "
-    "market master memory mirror moment morning mother motion needle number object office orange "
-    "parent people pepper person planet pocket policy powder prince record region report result "
-    "river saddle school season second secret shadow signal silver spring square station stream "
-    "street summer supper system theory timber travel valley vessel village weather window winter"
-).split()
 
 
 @dataclass

@@ -29,20 +29,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from words import WORDS
+
 SYSTEM_WORDS, QUESTION_WORDS, ANSWER_WORDS = range(300, 600), range(15, 45), range(5, 15)
 TURNS = 12
 ANSWER_TOKENS = 4  # as short as they may be: nothing of them is asked for again
 MEAN_TOKENS = 1500  # of a prompt, roughly
 WAIT_S = 30.0  # for a log line, or for a counter, to follow its answer
-WORDS = (
-    "account answer branch bridge buffer button candle carbon castle change circle copper "
-    "corner cotton course danger design dinner doctor double driver effect engine estate family "
-    "farmer figure finger flower forest friend garden ground harbor island kettle ladder letter "
-    "market master memory mirror moment morning mother motion needle number object office orange "
-    "parent people pepper person planet pocket policy powder prince record region report result "
-    "river saddle school season second secret shadow signal silver spring square station stream "
-    "street summer supper system theory timber travel valley vessel village weather window winter"
-).split()
 
 
 def words(chance: random.Random, count: range) -> str:

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use warmgate_loadtest::engine::{
-    BlockHash, Event, EventKind, HostTier, Model, ModelConfig, Request, RequestId, TierFill,
+    BlockHash, EventKind, HostTier, Model, ModelConfig, Request, RequestId, TierFill,
 };
+
+use crate::model::drain;
 
 const BLOCK_TOKENS: u64 = 16;
 /// Tokens a second over the tier's link, slow enough to be seen beside 15 ms steps.
@@ -37,15 +39,6 @@ fn request(id: u64, family: u64, blocks: u64, output_tokens: u64) -> Request {
 fn chain(family: u64, blocks: u64) -> Vec<BlockHash> {
     let ids = family * 1000..family * 1000 + blocks;
     ids.map(BlockHash).collect()
-}
-
-fn drain(model: &mut Model) -> Vec<Event> {
-    let mut events = Vec::new();
-    while let Some(at) = model.next_wake() {
-        events.extend(model.advance(at));
-        model.check_invariants();
-    }
-    events
 }
 
 /// Runs one request alone, from `at`; returns the time to its first token, and how much of its

@@ -34,7 +34,7 @@ fn request(id: u64, family: u64, tokens: u64, output_tokens: u64) -> Request {
 }
 
 /// Plays until nothing is alive.
-fn drain(model: &mut Model) -> Vec<Event> {
+pub(crate) fn drain(model: &mut Model) -> Vec<Event> {
     let mut events = Vec::new();
     while let Some(at) = model.next_wake() {
         events.extend(model.advance(at));

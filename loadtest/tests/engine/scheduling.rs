@@ -7,6 +7,8 @@ use warmgate_loadtest::engine::{
     BlockHash, Event, EventKind, Model, ModelConfig, Request, RequestId, Scheduling,
 };
 
+use crate::model::drain;
+
 fn request(id: u64, tokens: u64, output_tokens: u64) -> Request {
     Request {
         id: RequestId(id),
@@ -17,15 +19,6 @@ fn request(id: u64, tokens: u64, output_tokens: u64) -> Request {
         output_tokens,
         priority: 0,
     }
-}
-
-fn drain(model: &mut Model) -> Vec<Event> {
-    let mut events = Vec::new();
-    while let Some(at) = model.next_wake() {
-        events.extend(model.advance(at));
-        model.check_invariants();
-    }
-    events
 }
 
 /// Ids in the order of their ends.
