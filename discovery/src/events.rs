@@ -10,6 +10,11 @@ use warmgate_routing::EndpointKey;
 pub trait DiscoveryEvents: Send + Sync {
     /// A source has told the complete list of a pool.
     fn source_synced(&self, _pool: &str, _endpoints: usize) {}
+    /// A source has lost touch with whoever tells it: what was known stays and grows old, until
+    /// [`source_in_touch`](DiscoveryEvents::source_in_touch).
+    fn source_out_of_touch(&self, _pool: &str) {}
+    /// What a source knows is what there is, again or for the first time.
+    fn source_in_touch(&self, _pool: &str) {}
     /// A source could not tell all; what was known stays. Called again each time it is tried.
     fn source_failed(&self, _pool: &str, _why: SourceFailure) {}
     /// The first complete list is there and each of its endpoints has been probed once, with or
@@ -48,6 +53,12 @@ pub enum SourceFailure {
     Invalid,
     /// More endpoints than a pool may have.
     TooMany,
+    /// The API server does not answer, or breaks off.
+    Unreachable,
+    /// The API server refuses: the account lacks a right, or its token is not accepted.
+    Forbidden,
+    /// An object that is named does not exist.
+    NotFound,
     /// The source has stopped for good, which is a fault of the gateway.
     Stopped,
 }
@@ -78,6 +89,9 @@ impl SourceFailure {
             SourceFailure::Unreadable => "unreadable",
             SourceFailure::Invalid => "invalid",
             SourceFailure::TooMany => "too_many",
+            SourceFailure::Unreachable => "unreachable",
+            SourceFailure::Forbidden => "forbidden",
+            SourceFailure::NotFound => "not_found",
             SourceFailure::Stopped => "stopped",
         }
     }

@@ -4,6 +4,7 @@
 //! | room | in -> out |
 //! |---|---|
 //! | [`source`] | configuration, a file, DNS -> the endpoints of a pool |
+//! | [`kubernetes`] | what an API server says -> the endpoints of a pool |
 //! | [`scrape`] | a metrics page -> an [`EngineReport`](warmgate_routing::report::EngineReport) |
 //! | [`models`] | `/v1/models` -> names |
 //! | [`probe`] | one task for each endpoint: asks for both, again and again |
@@ -15,6 +16,7 @@
 
 pub mod events;
 mod http_get;
+pub mod kubernetes;
 pub mod models;
 pub mod pool;
 pub mod probe;
@@ -23,6 +25,7 @@ pub mod source;
 
 pub use events::{DiscoveryEvents, ProbeFailure, SourceFailure};
 pub use http_get::{BearerToken, BearerTokenError};
+pub use kubernetes::{ClusterAccess, KubernetesSource, Members, PortRef};
 pub use pool::{PoolWatch, run_pool};
 pub use probe::ProbeSettings;
 pub use source::{DnsName, SourceConfig, UpstreamUrl};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::feedback::Learner;
 use crate::health::Health;
 use crate::ledger::EndpointLoad;
+use crate::pod::Pod;
 use crate::report::{EngineReport, ServedModel};
 
 /// A compact name for an endpoint, given once and never reused while the process lives.
@@ -105,8 +106,10 @@ pub struct EndpointSpec {
     pub role: Role,
     /// Whether it takes new requests.
     pub serving: Serving,
-    /// Labels for people and later for matching (version, zone); not interpreted here.
+    /// Labels for people and later for matching; not interpreted here.
     pub labels: BTreeMap<String, String>,
+    /// The pod behind it, where its source is a cluster.
+    pub pod: Option<Arc<Pod>>,
 }
 
 impl EndpointSpec {
@@ -123,7 +126,15 @@ impl EndpointSpec {
             role: Role::Both,
             serving: Serving::Ready,
             labels: BTreeMap::new(),
+            pod: None,
         }
+    }
+
+    /// Whether what it held when `before` was seen is gone: its container has been restarted.
+    #[must_use]
+    pub(crate) fn is_colder_than(&self, before: &EndpointSpec) -> bool {
+        let pods = self.pod.as_ref().zip(before.pod.as_ref());
+        pods.is_some_and(|(now, before)| now.has_restarted_since(before))
     }
 }
 

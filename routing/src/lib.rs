@@ -22,6 +22,7 @@ pub mod exchange;
 pub mod feedback;
 pub mod health;
 pub mod ledger;
+pub mod pod;
 pub mod policy;
 pub mod pool;
 pub mod prefix;

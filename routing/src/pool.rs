@@ -146,6 +146,8 @@ pub(crate) struct Change {
     pub(crate) joined: Vec<Arc<Endpoint>>,
     /// Endpoints that are no longer there.
     pub(crate) gone: Vec<Arc<Endpoint>>,
+    /// Endpoints that have begun a new life under the same key.
+    pub(crate) restarted: Vec<Arc<Endpoint>>,
     has_updates: bool,
 }
 
@@ -194,7 +196,12 @@ impl Registry {
             Some(old) if old.spec == spec => return,
             Some(old) => {
                 change.has_updates = true;
-                Arc::new(old.with_spec(spec))
+                let is_restarted = spec.is_colder_than(&old.spec);
+                let endpoint = Arc::new(old.with_spec(spec));
+                if is_restarted {
+                    change.restarted.push(Arc::clone(&endpoint));
+                }
+                endpoint
             }
             None => {
                 let id = EndpointId(self.next_id);

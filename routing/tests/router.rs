@@ -11,6 +11,7 @@ use warmgate_routing::endpoint::{Endpoint, EndpointKey, Engine, Serving};
 use warmgate_routing::feedback::Reported;
 use warmgate_routing::health::{Failure, Standing};
 use warmgate_routing::ledger::Load;
+use warmgate_routing::pod::Pod;
 use warmgate_routing::prefix::{DEFAULT_CAPACITY as UNREPORTED, IndexStats};
 use warmgate_routing::report::{EngineReport, ServedModel};
 use warmgate_routing::router::{DEFAULT_CAPACITY, REPORT_STALE_AFTER, RouterSettings};
@@ -209,6 +210,30 @@ mod listing {
         assert_eq!(router.index().occupancy(id), Blocks::ZERO);
         router.apply(EndpointEvent::Apply(spec("a")));
         assert_eq!(held(&router, &prompt, "a"), Blocks::ZERO);
+    }
+
+    #[test]
+    fn a_restarted_container_is_cold_under_its_old_identity() {
+        let router = router(&["a", "b"]);
+        let of_pod = |restarts| EndpointSpec {
+            pod: Some(Arc::new(Pod {
+                restarts: Some(restarts),
+                ..Pod::default()
+            })),
+            ..spec("a")
+        };
+        let prompt = prompt(1, 8);
+        router.apply(EndpointEvent::Apply(of_pod(1)));
+        let id = endpoint(&router, "a").id;
+        warm(&router, &prompt, "a");
+        router.apply(EndpointEvent::Apply(of_pod(1)));
+        assert_eq!(held(&router, &prompt, "a"), Blocks(8));
+        router.apply(EndpointEvent::Init);
+        router.apply(EndpointEvent::InitApply(of_pod(2)));
+        router.apply(EndpointEvent::InitApply(spec("b")));
+        router.apply(EndpointEvent::InitDone);
+        assert_eq!(held(&router, &prompt, "a"), Blocks::ZERO);
+        assert_eq!(endpoint(&router, "a").id, id);
     }
 
     #[test]

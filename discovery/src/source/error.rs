@@ -32,6 +32,38 @@ pub enum SourceError {
         /// Where and why.
         reason: String,
     },
+    /// The API server does not answer, or breaks off.
+    #[error("the API server cannot be asked for {what}, last known endpoints are kept: {reason}")]
+    Unreachable {
+        /// What was asked for.
+        what: String,
+        /// As the client says.
+        reason: String,
+    },
+    /// The API server refuses.
+    #[error("the API server refuses {what}, {effect}: {reason}")]
+    Forbidden {
+        /// What was asked for.
+        what: String,
+        /// What this means for the pool.
+        effect: &'static str,
+        /// As the API server says.
+        reason: String,
+    },
+    /// An object that is named does not exist.
+    #[error("{what} does not exist: create it, or correct the name in the configuration")]
+    NotFound {
+        /// The object.
+        what: String,
+    },
+    /// An object says what cannot be used; the rest of it is.
+    #[error("{what} cannot be used: {reason}")]
+    Unusable {
+        /// The object.
+        what: String,
+        /// What is wrong, and what to write instead.
+        reason: String,
+    },
     /// The list is cut to its limit.
     #[error("{found} endpoints, only the first {max} are used; split the pool")]
     TooMany {
@@ -49,7 +81,10 @@ impl SourceError {
         match self {
             SourceError::Resolve { .. } => SourceFailure::Unresolved,
             SourceError::Read { .. } => SourceFailure::Unreadable,
-            SourceError::Invalid { .. } => SourceFailure::Invalid,
+            SourceError::Invalid { .. } | SourceError::Unusable { .. } => SourceFailure::Invalid,
+            SourceError::Unreachable { .. } => SourceFailure::Unreachable,
+            SourceError::Forbidden { .. } => SourceFailure::Forbidden,
+            SourceError::NotFound { .. } => SourceFailure::NotFound,
             SourceError::TooMany { .. } => SourceFailure::TooMany,
         }
     }

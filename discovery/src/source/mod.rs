@@ -9,6 +9,8 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::kubernetes::KubernetesSource;
+
 mod dns;
 mod error;
 mod file;
@@ -44,6 +46,8 @@ pub enum SourceConfig {
     File(PathBuf),
     /// A name that resolves to one address for each endpoint, resolved again and again.
     Dns(DnsName),
+    /// What a cluster says.
+    Kubernetes(KubernetesSource),
 }
 
 impl SourceConfig {
@@ -54,6 +58,7 @@ impl SourceConfig {
             SourceConfig::Static(_) => "static",
             SourceConfig::File(_) => "file",
             SourceConfig::Dns(_) => "dns",
+            SourceConfig::Kubernetes(_) => "kubernetes",
         }
     }
 
@@ -67,6 +72,7 @@ impl SourceConfig {
             }
             SourceConfig::File(path) => file::EndpointsFile::new(path, resolver).run(updates).await,
             SourceConfig::Dns(name) => dns::DnsEndpoints::new(name, resolver).run(updates).await,
+            SourceConfig::Kubernetes(source) => source.run(updates).await,
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct Observation {
 
 impl Router {
     /// A source of endpoints has news. A list is taken as a whole when it is complete; what is
-    /// gone is forgotten with all that it held.
+    /// gone is forgotten with all that it held, and of what was restarted its cache is.
     pub fn apply(&self, event: EndpointEvent) {
         let mut registry = self.registry.lock();
         let change = registry.apply(event);
@@ -42,6 +42,9 @@ impl Router {
         drop(registry);
         for endpoint in change.gone {
             self.index.remove(endpoint.id);
+        }
+        for endpoint in change.restarted {
+            self.forget(&endpoint);
         }
     }
 
@@ -60,8 +63,7 @@ impl Router {
         let old = before.report.as_ref().map(|(old, _)| old);
         let restarted = old.is_some_and(|old| has_restarted(old, &report));
         if restarted {
-            self.index.forget(endpoint.id);
-            endpoint.learner.note_restart();
+            self.forget(&endpoint);
         }
         if old.is_none_or(|old| old.capacity != capacity) {
             self.set_capacity(&endpoint, capacity);
@@ -110,6 +112,12 @@ impl Router {
             endpoint.load.note_foreign(0, 0);
         }
         stale
+    }
+
+    /// Its memory is empty; how much it can hold is still known.
+    fn forget(&self, endpoint: &Endpoint) {
+        self.index.forget(endpoint.id);
+        endpoint.learner.note_restart();
     }
 
     fn find(&self, key: &EndpointKey) -> Option<Arc<Endpoint>> {
