@@ -40,6 +40,10 @@ fuzz_target!(|input: &[u8]| {
             prompt.hashes.len() as u64,
             prompt.bytes / size.bytes() as u64
         );
+        assert!(
+            request.opening().is_ok(),
+            "an opening is a part of its prompt"
+        );
     } else {
         assert!(!is_json || has_escape(body), "valid JSON has a prompt");
     }

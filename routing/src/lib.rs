@@ -6,6 +6,7 @@
 //! | room | in -> out |
 //! |---|---|
 //! | [`request`] | bytes -> what routing needs of them |
+//! | [`split`] | request and weights -> which target of its route |
 //! | [`block`] | prompt -> chained block hashes |
 //! | [`prefix`] | hashes -> who holds how much |
 //! | [`feedback`] | what engines say of their caches -> what to believe |
@@ -30,6 +31,7 @@ pub mod recent_work;
 pub mod report;
 pub mod request;
 pub mod router;
+pub mod split;
 pub mod tokens;
 pub mod units;
 

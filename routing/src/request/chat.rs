@@ -19,6 +19,9 @@ const REASONING: &[&str] = &[
 /// skip that block: it changes with every request, and all that follows would be taken for new.
 const ATTRIBUTION: &str = "\"x-anthropic-billing-header";
 
+/// The role of whoever opens a conversation, as it stands in a body.
+const USER: &str = "\"user\"";
+
 impl<S: Sink> PromptWriter<'_, S> {
     /// Tools, then system, then the conversation.
     pub(super) fn chat(&mut self, fields: &PromptFields) -> Result<(), RequestError> {
@@ -30,11 +33,7 @@ impl<S: Sink> PromptWriter<'_, S> {
             self.mark(Mark::Documents);
             self.raw(documents);
         }
-        for system in [fields.system, fields.instructions].into_iter().flatten() {
-            self.role("system");
-            self.mark(Mark::Content);
-            self.content(system)?;
-        }
+        self.system(fields)?;
         match (fields.messages, fields.input) {
             (Some(messages), _) => self.messages(messages),
             (None, Some(input)) if self.kind(input) == b'"' => {
@@ -45,6 +44,35 @@ impl<S: Sink> PromptWriter<'_, S> {
             (None, Some(input)) => self.messages(input),
             (None, None) => Ok(()),
         }
+    }
+
+    /// System, and the conversation up to its first message from the user.
+    pub(super) fn opening(&mut self, fields: &PromptFields) -> Result<(), RequestError> {
+        self.system(fields)?;
+        let Some(conversation) = fields.messages.or(fields.input) else {
+            return Ok(());
+        };
+        if self.kind(conversation) == b'"' {
+            return self.text(conversation);
+        }
+        let mut is_over = false;
+        self.each(conversation, |writer, item| {
+            if is_over || writer.kind(item) != b'{' {
+                return Ok(());
+            }
+            let [role] = writer.walk(item).pick(["role"])?;
+            is_over = role.is_some_and(|role| role.of(writer.body) == USER);
+            writer.message(item)
+        })
+    }
+
+    fn system(&mut self, fields: &PromptFields) -> Result<(), RequestError> {
+        for system in [fields.system, fields.instructions].into_iter().flatten() {
+            self.role("system");
+            self.mark(Mark::Content);
+            self.content(system)?;
+        }
+        Ok(())
     }
 
     fn messages(&mut self, list: Span) -> Result<(), RequestError> {

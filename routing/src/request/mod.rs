@@ -17,6 +17,7 @@
 //! | `api` | which paths are read |
 //! | `envelope` | the top-level fields |
 //! | `session` | whose conversation it is |
+//! | `opening` | what of a conversation stays the same from turn to turn |
 //! | `rewrite` | what is cut out or replaced, and why |
 //! | `prompt` | the canonical prompt, common to all APIs |
 //! | `chat`, `inputs`, `pairs` | prompts made of messages; of texts or token ids; of texts compared |
@@ -49,6 +50,7 @@ mod envelope;
 mod error;
 mod inputs;
 mod json;
+mod opening;
 mod pairs;
 mod prompt;
 mod rewrite;
@@ -61,6 +63,7 @@ mod text;
 pub use api::Api;
 pub use error::{Problem, RequestError};
 pub use json::MAX_DEPTH;
+pub use opening::Opening;
 pub use prompt::MEDIA_PROMPT_BYTES;
 pub use session::{SESSION_HEADERS, SessionKey};
 
@@ -133,6 +136,14 @@ impl<'a> InferenceRequest<'a> {
             further_bytes,
             is_token_ids,
         })
+    }
+
+    /// What of the prompt stays the same as turns are added; none where there is no prompt.
+    ///
+    /// # Errors
+    /// If a text of it has an escape that JSON does not know.
+    pub fn opening(&self) -> Result<Option<Opening>, RequestError> {
+        opening::of(self)
     }
 
     /// The body as an engine may see it: without the fields that only the gateway sets, and with
