@@ -1,0 +1,69 @@
+{{/* The gateway's configuration file, made of pools, routes, drain, tls and config. */}}
+
+{{- define "warmgate.pool" -}}
+{{- $pool := deepCopy (default dict .settings) -}}
+{{- $_ := set $pool "name" .name -}}
+{{- if or .service .inferencePool -}}
+{{- $kubernetes := dict -}}
+{{- range $key := list "service" "inferencePool" "namespace" "port" -}}
+{{- with index $ $key -}}{{- $_ := set $kubernetes $key . -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $pool "kubernetes" $kubernetes -}}
+{{- end -}}
+{{- toYaml $pool -}}
+{{- end -}}
+
+{{- define "warmgate.config" -}}
+{{- range $key := list "listen" "admin" "tls" "shutdown" "pools" "routes" -}}
+{{- if hasKey $.Values.config $key -}}
+{{- fail (printf "config.%s is made by the chart: set bindAddress, tls, drain, pools or routes instead" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $_ := set $config "listen" (printf "%s:8080" .Values.bindAddress) -}}
+{{- $_ := set $config "admin" (printf "%s:9090" .Values.bindAddress) -}}
+{{- $_ := set $config "shutdown" (dict "drain_s" (int .Values.drain.seconds)) -}}
+{{- if .Values.tls.enabled -}}
+{{- $_ := set $config "tls" (dict "listen" (printf "%s:8443" .Values.bindAddress) "certificate" "/etc/warmgate-tls/tls.crt" "key" "/etc/warmgate-tls/tls.key") -}}
+{{- end -}}
+{{- $pools := list -}}
+{{- range .Values.pools -}}
+{{- $pools = append $pools (include "warmgate.pool" . | fromYaml) -}}
+{{- end -}}
+{{- $_ := set $config "pools" $pools -}}
+{{- with .Values.routes -}}{{- $_ := set $config "routes" . -}}{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* A hash of what takes effect at a start only; the rest is read again while running. */}}
+{{- define "warmgate.startKeys" -}}
+{{- $config := include "warmgate.config" . | fromYaml -}}
+{{- $keys := pick $config "listen" "admin" "threads" "tls" "access_log" -}}
+{{- with $config.forward -}}{{- $_ := set $keys "forward" (pick . "keepalive_connections") -}}{{- end -}}
+{{- $keys | toJson | sha256sum -}}
+{{- end -}}
+
+{{/*
+What is watched where, as JSON {namespace: {service, inferencePool}}: for Roles and egress.
+Pools found by DNS, file or URL are watched nowhere.
+*/}}
+{{- define "warmgate.scopes" -}}
+{{- $scopes := dict -}}
+{{- range .Values.rbac.namespaces -}}
+{{- $_ := set $scopes . (dict "service" true "inferencePool" true) -}}
+{{- end -}}
+{{- range .Values.pools -}}
+{{- if or .service .inferencePool -}}
+{{- $namespace := default $.Release.Namespace .namespace -}}
+{{- $scope := default dict (index $scopes $namespace) -}}
+{{- if .service -}}{{- $_ := set $scope "service" true -}}{{- end -}}
+{{- if .inferencePool -}}{{- $_ := set $scope "inferencePool" true -}}{{- end -}}
+{{- $_ := set $scopes $namespace $scope -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $scopes -}}
+{{- end -}}
+
+{{- define "warmgate.watches" -}}
+{{- if ne (include "warmgate.scopes" . | trim) "{}" -}}true{{- end -}}
+{{- end -}}
