@@ -13,8 +13,14 @@ use std::time::Duration;
 use crate::source::{SourceError, Stopped, Updates};
 
 mod access;
+mod pods;
+mod service_source;
+mod slices;
+mod watch;
 
+use access::Cluster;
 pub use access::{AccessError, ClusterAccess};
+use watch::Standing;
 
 /// Pause before the account or the kubeconfig is read again.
 const CONNECT_RETRY: Duration = Duration::from_secs(1);
@@ -68,15 +74,60 @@ impl KubernetesSource {
     /// # Errors
     /// [`Stopped`] once the pool is gone.
     pub(crate) async fn run(self, mut updates: Updates) -> Result<Infallible, Stopped> {
+        let cluster = self.connect(&mut updates).await;
+        match &self.members {
+            Members::Services(_) | Members::Labelled(_) => {
+                service_source::run(&cluster, &self, &mut updates).await
+            }
+            Members::InferencePool(name) => {
+                updates.report(&[SourceError::Unusable {
+                    what: format!("InferencePool `{name}`"),
+                    reason: "this version reads Services only".to_owned(),
+                }]);
+                std::future::pending().await
+            }
+        }
+    }
+
+    async fn connect(&self, updates: &mut Updates) -> Cluster {
         loop {
             match self.access.connect().await {
-                Ok(_) => std::future::pending::<()>().await,
-                Err(error) => updates.report(&[SourceError::Unreachable {
-                    what: "endpoints".to_owned(),
-                    reason: error.to_string(),
-                }]),
+                Ok(cluster) => return cluster,
+                Err(error) => {
+                    updates.note_touch(false);
+                    updates.report(&[SourceError::Unreachable {
+                        what: "anything".to_owned(),
+                        reason: error.to_string(),
+                    }]);
+                }
             }
             tokio::time::sleep(CONNECT_RETRY).await;
         }
+    }
+
+    fn namespaces_in(&self, cluster: &Cluster) -> Vec<String> {
+        match self.namespaces.as_slice() {
+            [] => vec![cluster.namespace.clone()],
+            named => named.to_vec(),
+        }
+    }
+}
+
+/// What is wrong where a watch stands like this; `effect` is what it means for the pool.
+fn problem(standing: &Standing, what: String, effect: &'static str) -> Option<SourceError> {
+    match standing {
+        Standing::Unheard | Standing::InTouch => None,
+        Standing::Lost(reason) => Some(SourceError::Unreachable {
+            what,
+            reason: reason.clone(),
+        }),
+        Standing::Refused(reason) => Some(SourceError::Forbidden {
+            what,
+            effect,
+            reason: reason.clone(),
+        }),
+        Standing::NoSuchKind => Some(SourceError::NotFound {
+            what: format!("the kind of {what}"),
+        }),
     }
 }

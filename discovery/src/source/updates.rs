@@ -25,6 +25,7 @@ pub struct Updates {
     events: Arc<dyn DiscoveryEvents>,
     last: Option<Vec<EndpointSpec>>,
     problems: BTreeSet<String>,
+    is_in_touch: Option<bool>,
 }
 
 impl Updates {
@@ -41,6 +42,20 @@ impl Updates {
             events,
             last: None,
             problems: BTreeSet::new(),
+            is_in_touch: None,
+        }
+    }
+
+    /// Whether what this source knows is what there is, for sources that are told of changes and
+    /// would not notice their absence. Only a change is told on.
+    pub fn note_touch(&mut self, is_in_touch: bool) {
+        if self.is_in_touch.replace(is_in_touch) == Some(is_in_touch) {
+            return;
+        }
+        if is_in_touch {
+            self.events.source_in_touch(&self.pool);
+        } else {
+            self.events.source_out_of_touch(&self.pool);
         }
     }
 
