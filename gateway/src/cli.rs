@@ -8,7 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use warmgate_routing::Policy;
 
-use crate::config::{ConfigError, Overrides, Source, UpstreamUrl, limit};
+use crate::config::{ConfigError, Overrides, ServiceRef, Source, UpstreamUrl, limit};
 use crate::reference::Document;
 
 /// Exit status where flags or a configuration cannot be used (`EX_USAGE` of sysexits.h).
@@ -59,6 +59,17 @@ pub struct ServeArgs {
     /// place of the file's pools and routes: one pool `main` that takes every model
     #[arg(long = "upstream", value_name = "URL", value_delimiter = ',')]
     pub upstreams: Vec<UpstreamUrl>,
+    /// A Service in Kubernetes, whose endpoints are followed: likewise one pool `main`
+    #[arg(
+        long,
+        value_name = "NAMESPACE/NAME[:PORT]",
+        conflicts_with = "upstreams"
+    )]
+    pub service: Option<ServiceRef>,
+    /// Kubeconfig file of the cluster [default: in a pod its own account, else what KUBECONFIG names,
+    /// or ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// How an endpoint is chosen, in every pool [default: cost]
     #[arg(long, value_name = "NAME", value_parser = policy_name())]
     pub policy: Option<&'static str>,
@@ -116,6 +127,8 @@ impl ServeArgs {
                 admin: self.admin,
                 threads: self.threads,
                 upstreams: self.upstreams,
+                service: self.service,
+                kubeconfig: self.kubeconfig,
                 policy: self.policy,
             },
         }
@@ -163,6 +176,7 @@ mod tests {
     fn every_flag_arrives() {
         let source = serve(
             "--config w.yaml --listen 127.0.0.1:1 --admin [::1]:2 --threads 3 --policy round_robin \
+             --kubeconfig k.yaml \
              --upstream http://a:1,http://c:2 --upstream https://b",
         );
         assert_eq!(source.file, Some("w.yaml".into()));
@@ -173,8 +187,11 @@ mod tests {
             (flags.threads, flags.policy),
             (Some(3), Some("round_robin"))
         );
+        assert_eq!(flags.kubeconfig, Some("k.yaml".into()));
         let upstreams: Vec<_> = flags.upstreams.iter().map(ToString::to_string).collect();
         assert_eq!(upstreams, ["http://a:1", "http://c:2", "https://b:443"]);
+        let flags = serve("--service llm/vllm:8000").overrides;
+        assert_eq!(flags.service, Some("llm/vllm:8000".parse().unwrap()));
     }
 
     #[test]
@@ -184,6 +201,7 @@ mod tests {
         let flags = source.overrides;
         assert!(flags.listen.is_none() && flags.admin.is_none() && flags.threads.is_none());
         assert!(flags.policy.is_none() && flags.upstreams.is_empty());
+        assert!(flags.service.is_none() && flags.kubeconfig.is_none());
     }
 
     #[test]
@@ -192,6 +210,12 @@ mod tests {
         for (line, said) in [
             ("warmgate serve --listen 8080", "--listen"),
             ("warmgate serve --upstream engine:1", "--upstream"),
+            (
+                "warmgate serve --service a/b --upstream http://c:1",
+                "cannot be used with '--upstream",
+            ),
+            ("warmgate serve --service a/b --service a/c", "--service"),
+            ("warmgate serve --service vllm", "write NAMESPACE/NAME"),
             ("warmgate serve --policy fastest", "prefix_affinity"),
             ("warmgate serve --threads 0", "--threads"),
             (&format!("warmgate serve --threads {over}"), "--threads"),

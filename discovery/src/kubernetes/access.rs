@@ -41,6 +41,18 @@ pub(crate) struct Cluster {
 }
 
 impl ClusterAccess {
+    /// Whether the kubeconfig, where one is named, can be read and has a current context; what it
+    /// names is not asked.
+    ///
+    /// # Errors
+    /// Where it cannot be used.
+    pub fn check(&self) -> Result<(), AccessError> {
+        if let Some(path) = &self.kubeconfig {
+            Kubeconfig::read_from(path)?;
+        }
+        Ok(())
+    }
+
     /// Reads what is needed to ask the API server; asks it nothing yet.
     pub(crate) async fn connect(&self) -> Result<Cluster, AccessError> {
         let mut config = self.config().await?;

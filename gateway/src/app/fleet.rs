@@ -139,6 +139,7 @@ fn source(endpoints: &EndpointSource) -> SourceConfig {
             port: *port,
             tls: *tls,
         }),
+        EndpointSource::Kubernetes(source) => SourceConfig::Kubernetes(source.clone()),
     }
 }
 

@@ -12,6 +12,12 @@ pub const POOLS_MAX: usize = 64;
 pub const ROUTES_MAX: usize = 1_024;
 /// Most upstreams written out in one pool; more come from a file or from DNS.
 pub const UPSTREAMS_MAX: usize = 1_024;
+/// Most Services named in one pool; more are found by their labels.
+pub const SERVICES_MAX: usize = 64;
+/// Most namespaces that one pool is looked for in; each is watched by itself.
+pub const NAMESPACES_MAX: usize = 64;
+/// Most labels by which a pool's Services are found.
+pub const LABELS_MAX: usize = 16;
 /// Longest pool name in bytes: a DNS label (RFC 1035), so that it can be a name in Kubernetes.
 pub const POOL_NAME_BYTES_MAX: usize = 63;
 /// Longest model name in a route, in bytes.

@@ -8,6 +8,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use warmgate_discovery::ClusterAccess;
 use warmgate_discovery::source::{FILE_BYTES_MAX, parse_endpoints_file};
 use warmgate_routing::prefix::IndexLimits;
 use warmgate_routing::{BlockSize, RouterSettings, Tokens};
@@ -16,8 +17,8 @@ use super::error::{At, Problems};
 use super::load::Context;
 use super::raw::{RawAccessLog, RawConfig, RawDns, RawForward, RawPool, RawScrape, RawTls};
 use super::{
-    AccessLog, Config, EndpointSource, Forward, PoolConfig, Scrape, Tls, UpstreamUrl, limit,
-    routes, tls,
+    AccessLog, Config, EndpointSource, Forward, PoolConfig, Scrape, Tls, UpstreamUrl, kubernetes,
+    limit, routes, tls,
 };
 
 /// What `raw` means where the flags have their say; none where a problem was noted.
@@ -141,10 +142,14 @@ fn pools(
     if raw.pools.is_empty() {
         return problems.note(
             &at,
-            "no endpoints are named: write `--upstream http://host:port` on the command line, or \
+            "no endpoints are named: write `--upstream http://host:port` or \
+             `--service NAMESPACE/NAME` on the command line, or \
              `pools: [{name: main, upstreams: [\"http://host:port\"]}]` in the file",
         );
     }
+    // Where it cannot be used, other mistakes of the pools are said all the same.
+    let access = kubernetes::access(raw, context, problems);
+    let cluster = access.clone().unwrap_or_default();
     let mut seen = BTreeMap::new();
     let mut meant = Vec::with_capacity(raw.pools.len());
     for (place, raw) in raw.pools.iter().enumerate() {
@@ -156,8 +161,9 @@ fn pools(
                 format!("`{name}` is already the name of pools[{first}]: choose another"),
             );
         }
-        meant.push(pool(raw, &at, context, problems));
+        meant.push(pool(raw, &at, context, &cluster, problems));
     }
+    access?;
     meant.into_iter().collect()
 }
 
@@ -165,10 +171,11 @@ fn pool(
     raw: &RawPool,
     at: &At,
     context: &Context,
+    cluster: &ClusterAccess,
     problems: &mut Problems<'_>,
 ) -> Option<PoolConfig> {
     let named = pool_name(&raw.name, &at.at("name"), problems);
-    let endpoints = endpoints(raw, at, context, problems);
+    let endpoints = endpoints(raw, at, context, cluster, problems);
     let block_size = BlockSize::from_tokens(raw.block_tokens)
         .expect("invariant: the range of block_tokens excludes zero and overflow");
     named?;
@@ -217,27 +224,32 @@ fn endpoints(
     raw: &RawPool,
     at: &At,
     context: &Context,
+    cluster: &ClusterAccess,
     problems: &mut Problems<'_>,
 ) -> Option<EndpointSource> {
-    match (&raw.upstreams, &raw.file, &raw.dns) {
-        (Some(urls), None, None) => upstreams(urls, &at.at("upstreams"), problems),
-        (None, Some(file), None) => {
+    match (&raw.upstreams, &raw.file, &raw.dns, &raw.kubernetes) {
+        (Some(urls), None, None, None) => upstreams(urls, &at.at("upstreams"), problems),
+        (None, Some(file), None, None) => {
             let file = path(file, context);
             match endpoints_file(&file) {
                 Ok(()) => Some(EndpointSource::File(file)),
                 Err(problem) => problems.note(&at.at("file"), problem),
             }
         }
-        (None, None, Some(dns)) => dns_source(dns, &at.at("dns"), problems),
-        (None, None, None) => problems.note(
+        (None, None, Some(dns), None) => dns_source(dns, &at.at("dns"), problems),
+        (None, None, None, Some(raw)) => {
+            let source = kubernetes::source(raw, &at.at("kubernetes"), cluster, problems);
+            source.map(EndpointSource::Kubernetes)
+        }
+        (None, None, None, None) => problems.note(
             at,
-            "has no endpoints: write one of `upstreams: [\"http://host:port\"]`, `file: PATH` and \
-             `dns: {name: HOST, port: PORT}`",
+            "has no endpoints: write one of `upstreams: [\"http://host:port\"]`, `file: PATH`, \
+             `dns: {name: HOST, port: PORT}` and `kubernetes: {service: NAME}`",
         ),
         _ => problems.note(
             at,
-            "has more than one of `upstreams`, `file` and `dns`: keep one, and make another pool \
-             for the rest",
+            "has more than one of `upstreams`, `file`, `dns` and `kubernetes`: keep one, and make \
+             another pool for the rest",
         ),
     }
 }

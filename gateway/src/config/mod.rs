@@ -11,10 +11,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use warmgate_discovery::KubernetesSource;
 use warmgate_routing::{Policy, RouterSettings};
 
 mod error;
 mod excerpt;
+pub mod kubernetes;
 pub mod limit;
 mod load;
 mod meaning;
@@ -28,6 +30,7 @@ pub mod schema;
 mod tls;
 
 pub use error::ConfigError;
+pub use kubernetes::ServiceRef;
 pub use load::Source;
 pub use overrides::Overrides;
 pub use raw::{Limits, RawConfig, ResponseHeaders};
@@ -38,7 +41,7 @@ pub use warmgate_discovery::UpstreamUrl;
 
 /// The model of a route that takes every name without a route of its own.
 pub const ANY_MODEL: &str = "*";
-/// Name of the pool that `--upstream` makes.
+/// Name of the pool that `--upstream` or `--service` makes.
 pub const COMMAND_LINE_POOL: &str = "main";
 
 /// Everything an operator can choose.
@@ -148,6 +151,8 @@ pub enum EndpointSource {
         /// Whether endpoints speak TLS.
         tls: bool,
     },
+    /// Those that a cluster knows.
+    Kubernetes(KubernetesSource),
 }
 
 /// How the engines' metrics are read.

@@ -1,11 +1,12 @@
 //! What the command line says about the configuration: it wins over the file, also on reload.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use warmgate_routing::Policy;
 
 use super::raw::{RawConfig, RawPool, RawRoute, RawTarget};
-use super::{ANY_MODEL, COMMAND_LINE_POOL, UpstreamUrl};
+use super::{ANY_MODEL, COMMAND_LINE_POOL, ServiceRef, UpstreamUrl};
 
 /// Flags of `warmgate serve`; what is absent or empty leaves the file as it is.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,10 @@ pub struct Overrides {
     pub threads: Option<u32>,
     /// In place of `pools` and `routes`: one pool, [`COMMAND_LINE_POOL`], which takes every model.
     pub upstreams: Vec<UpstreamUrl>,
+    /// In place of `pools` and `routes` likewise, where there are no `upstreams`.
+    pub service: Option<ServiceRef>,
+    /// In place of `kubernetes.kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
     /// Name in [`Policy::NAMES`]: the policy of every pool. A pool that has it already keeps its
     /// parameters.
     pub policy: Option<&'static str>,
@@ -34,9 +39,8 @@ impl Overrides {
         if self.threads.is_some() {
             raw.threads = self.threads;
         }
-        if !self.upstreams.is_empty() {
-            let urls = self.upstreams.iter().map(UpstreamUrl::to_string);
-            raw.pools = vec![RawPool::of_upstreams(COMMAND_LINE_POOL, urls.collect())];
+        if let Some(pool) = self.pool() {
+            raw.pools = vec![pool];
             raw.routes = vec![RawRoute {
                 model: ANY_MODEL.to_owned(),
                 targets: vec![RawTarget::to_pool(COMMAND_LINE_POOL)],
@@ -49,5 +53,19 @@ impl Overrides {
                     .expect("invariant: the flag's parser takes names of policies only");
             }
         }
+    }
+
+    /// The one pool that stands in for those of the file, if any does.
+    fn pool(&self) -> Option<RawPool> {
+        let mut pool = RawPool::named(COMMAND_LINE_POOL);
+        match &self.service {
+            _ if !self.upstreams.is_empty() => {
+                let urls = self.upstreams.iter().map(UpstreamUrl::to_string);
+                pool.upstreams = Some(urls.collect());
+            }
+            Some(service) => pool.kubernetes = Some(service.raw()),
+            None => return None,
+        }
+        Some(pool)
     }
 }

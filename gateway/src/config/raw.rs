@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use warmgate_discovery::ProbeSettings;
 use warmgate_routing::Policy;
 
+use super::kubernetes::{RawCluster, RawKubernetes};
 use super::limit;
 
 const MIB: u64 = 1 << 20;
@@ -52,7 +53,11 @@ pub struct RawConfig {
     /// What happens on SIGTERM.
     #[garde(dive)]
     pub shutdown: RawShutdown,
-    /// The endpoints, in groups that serve the same weights. At least one, here or by `--upstream`.
+    /// The cluster that pools with `kubernetes` are found in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<RawCluster>,
+    /// The endpoints, in groups that serve the same weights. At least one, here, by `--upstream` or
+    /// by `--service`.
     #[garde(length(max = limit::POOLS_MAX), dive)]
     pub pools: Vec<RawPool>,
     /// Which model is served by which pool; an exact name wins over `*`. Where absent and there is
@@ -74,6 +79,7 @@ impl Default for RawConfig {
             explain: false,
             access_log: None,
             shutdown: RawShutdown::default(),
+            kubernetes: None,
             pools: Vec::new(),
             routes: Vec::new(),
         }
@@ -201,7 +207,8 @@ impl Default for RawShutdown {
     }
 }
 
-/// The endpoints that serve one set of weights, with exactly one of `upstreams`, `file`, `dns`.
+/// The endpoints that serve one set of weights, with exactly one of `upstreams`, `file`, `dns`,
+/// `kubernetes`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 #[garde(allow_unvalidated)]
@@ -220,6 +227,10 @@ pub struct RawPool {
     #[garde(dive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<RawDns>,
+    /// Endpoints that a cluster knows.
+    #[garde(dive)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<RawKubernetes>,
     /// How an endpoint is chosen.
     #[garde(custom(super::policy_range::check))]
     #[serde(default)]
@@ -257,13 +268,14 @@ pub struct RawPool {
 }
 
 impl RawPool {
-    /// A pool of these endpoints with the defaults of every other key.
-    pub(super) fn of_upstreams(name: &str, upstreams: Vec<String>) -> RawPool {
+    /// A pool of no endpoints yet, with the defaults of every other key.
+    pub(super) fn named(name: &str) -> RawPool {
         RawPool {
             name: name.to_owned(),
-            upstreams: Some(upstreams),
+            upstreams: None,
             file: None,
             dns: None,
+            kubernetes: None,
             policy: Policy::default(),
             block_tokens: default_block_tokens(),
             index_bytes: default_index_bytes(),

@@ -14,7 +14,8 @@ const HEAD: &str = "\
 
 `warmgate serve --config FILE` reads one YAML file. Flags win over it, also when it is read again: \
 `--listen`, `--admin` and `--threads` over the keys of that name, `--policy` over the policy of \
-every pool, and `--upstream` over all of `pools` and `routes`.
+every pool, `--upstream` or `--service` over all of `pools` and `routes`, and \
+`--kubeconfig` over `kubernetes.kubeconfig`.
 
 ```yaml
 # yaml-language-server: $schema=config.schema.json
@@ -94,17 +95,19 @@ fn kind(schema: &Value) -> String {
     if schema["oneOf"].is_array() {
         return "policy".to_owned();
     }
-    let named = match &schema["type"] {
-        Value::Array(types) => types.iter().find(|name| *name != "null"),
-        one => Some(one),
+    let named: Vec<&str> = match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
     };
-    match named.and_then(Value::as_str) {
-        Some("string") => "text".to_owned(),
-        Some("object") => "section".to_owned(),
-        Some("array") => format!("list of {}s", kind(&schema["items"])),
-        Some(other) => other.to_owned(),
-        None => String::new(),
-    }
+    let kinds = named.into_iter().filter(|name| *name != "null");
+    let kinds = kinds.map(|name| match name {
+        "string" => "text".to_owned(),
+        "object" if schema["additionalProperties"].is_object() => "names with values".to_owned(),
+        "object" => "section".to_owned(),
+        "array" => format!("list of {}s", kind(&schema["items"])),
+        other => other.to_owned(),
+    });
+    kinds.collect::<Vec<_>>().join(" or ")
 }
 
 fn range(schema: &Value) -> String {

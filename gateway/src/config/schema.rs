@@ -49,6 +49,11 @@ pub(super) fn expected(path: &str) -> Option<String> {
     }
     let bound = |key: &str| Some(&at[key]).filter(|bound| bound.is_number());
     let types = match &at["type"] {
+        Value::Array(types)
+            if types.contains(&"integer".into()) && types.contains(&"string".into()) =>
+        {
+            return Some("a number or a name".to_owned());
+        }
         Value::Array(types) => types.first(),
         one => Some(one),
     };

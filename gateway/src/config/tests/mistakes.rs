@@ -82,7 +82,7 @@ const POOLS: Table = &[
     ),
     (
         "{name: a, URL, file: e.yaml}",
-        "pools[0]: has more than one of `upstreams`, `file` and `dns`",
+        "pools[0]: has more than one of `upstreams`, `file`, `dns` and `kubernetes`",
     ),
     ("{URL}", "missing field `name`"),
     (
@@ -156,6 +156,85 @@ const POOLS: Table = &[
     ),
 ];
 
+/// What a pool may say of a cluster.
+const KUBERNETES: Table = &[
+    (
+        "{}",
+        "pools[0].kubernetes: names nothing: write one of `service: NAME`",
+    ),
+    (
+        "{service: a, inferencePool: b}",
+        "pools[0].kubernetes: has more than one of `service`, `services`, `selector`",
+    ),
+    (
+        "{service: a, service_name: b}",
+        "pools[0].kubernetes.service_name: unknown field `service_name`, expected one of service",
+    ),
+    (
+        "{service: Vllm}",
+        "pools[0].kubernetes.service: `Vllm` is no name in Kubernetes: use a-z",
+    ),
+    (
+        "{services: []}",
+        "pools[0].kubernetes.services: is empty: write at least one name",
+    ),
+    (
+        "{services: [a, b, a]}",
+        "pools[0].kubernetes.services[2]: `a` is there twice: write it once",
+    ),
+    (
+        "{inferencePool: a_b}",
+        "pools[0].kubernetes.inferencePool: `a_b` is no name in Kubernetes",
+    ),
+    (
+        "{inferencePool: a, port: 8000}",
+        "pools[0].kubernetes.port: an InferencePool says by its `targetPorts`",
+    ),
+    (
+        "{inferencePool: a, namespaces: [b]}",
+        "pools[0].kubernetes.namespaces: an InferencePool is in one namespace",
+    ),
+    (
+        "{service: a, namespace: ''}",
+        "pools[0].kubernetes.namespace: `` is no name in Kubernetes",
+    ),
+    (
+        "{service: a, namespace: b, namespaces: [c]}",
+        "pools[0].kubernetes: has both `namespace` and `namespaces`: keep one",
+    ),
+    (
+        "{service: a, namespaces: [b, b]}",
+        "pools[0].kubernetes.namespaces[1]: `b` is there twice",
+    ),
+    (
+        "{selector: {}}",
+        "pools[0].kubernetes.selector: has 0 labels: write 1 to 16",
+    ),
+    ("{selector: {-a: b}}", "`-a` is no key of a label"),
+    (
+        "{selector: {app: 'a b'}}",
+        "pools[0].kubernetes.selector.app: `a b` is no value of a label",
+    ),
+    (
+        "{service: a, port: 0}",
+        "pools[0].kubernetes.port: `0` is no port: write a number from 1 to 65535",
+    ),
+    (
+        "{service: a, port: 65536}",
+        "pools[0].kubernetes.port: `65536` is no port",
+    ),
+    (
+        "{service: a, port: -1}",
+        "pools[0].kubernetes.port: `-1` is no port",
+    ),
+    (
+        "{service: a, port: HTTP}",
+        "pools[0].kubernetes.port: `HTTP` is no port",
+    ),
+    ("{service: a, port: [80]}", "pools[0].kubernetes.port: "),
+    ("{service: a, port: [80]}", "write a number or a name"),
+];
+
 /// Routes over the pools `a` and `b`.
 const ROUTES: Table = &[
     (
@@ -203,11 +282,13 @@ fn a_mistake_is_said_with_its_key_and_the_fix() {
     let pool = |text: &str| format!("pools: [{}]\n", text.replace("URL", URL));
     let route =
         |text: &str| format!("pools: [{{name: a, {URL}}}, {{name: b, {URL}}}]\nroutes: {text}\n");
+    let of_cluster = |text: &str| format!("pools: [{{name: a, kubernetes: {text}}}]\n");
     type Whole<'a> = &'a dyn Fn(&str) -> String;
-    let tables: [(Table, Whole<'_>); 4] = [
+    let tables: [(Table, Whole<'_>); 5] = [
         (FILES, &file),
         (LINES, &line),
         (POOLS, &pool),
+        (KUBERNETES, &of_cluster),
         (ROUTES, &route),
     ];
     for (table, whole) in tables {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod kubernetes;
 mod mistakes;
 
 const POOL: &str = "pools: [{name: main, upstreams: ['http://h:1']}]\n";
@@ -383,7 +384,7 @@ proptest! {
     #[test]
     fn any_near_miss_is_read_without_panic(
         keys in proptest::collection::vec(
-            ("(listen|tls|pools|routes|forward|policy|name|upstreams|dns|a)", "[ :\\[\\]{}&*\"'0-9a-z,.\n-]{0,24}"),
+            ("(listen|tls|pools|routes|forward|policy|name|upstreams|dns|kubernetes|selector|port|a)", "[ :\\[\\]{}&*\"'0-9a-z,.\n-]{0,24}"),
             0..8,
         ),
     ) {
