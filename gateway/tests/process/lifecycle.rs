@@ -373,9 +373,11 @@ async fn every_endpoint_has_its_gauges_and_they_follow_a_request() {
     let held = |page: &Page| page.sum("warmgate_inflight_requests", &[]) == 1.0;
     let page = gateway.until_metrics(held).await;
     assert!(page.sum("warmgate_queued_prefill_tokens", &[]) > 0.0);
+    assert!(page.sum("warmgate_inflight_prompt_tokens", &[]) > 0.0);
     for gauge in [
         "warmgate_inflight_requests",
         "warmgate_queued_prefill_tokens",
+        "warmgate_inflight_prompt_tokens",
         "warmgate_decoding_requests",
         "warmgate_foreign_requests",
         "warmgate_endpoint_usable",

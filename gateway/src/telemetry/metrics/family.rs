@@ -174,6 +174,8 @@ families! {
         "Requests of ours sent to the endpoint and not ended.";
     queued_prefill_tokens: Gauge["pool", "endpoint"]
         "Uncached prompt tokens of our requests there that have not produced a first token.";
+    inflight_prompt_tokens: Gauge["pool", "endpoint"]
+        "Prompt tokens of our requests there that have not ended, cached or not.";
     decoding_requests: Gauge["pool", "endpoint"]
         "Requests of ours there that are past their first token.";
     foreign_requests: Gauge["pool", "endpoint"]

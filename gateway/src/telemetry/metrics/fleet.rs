@@ -43,6 +43,7 @@ pub(super) fn fill(families: &Families, pools: &[(String, Arc<Router>)], now: In
     for gauge in [
         &families.inflight_requests,
         &families.queued_prefill_tokens,
+        &families.inflight_prompt_tokens,
         &families.decoding_requests,
         &families.foreign_requests,
         &families.endpoint_usable,
@@ -150,6 +151,7 @@ fn fill_endpoint(
             &families.queued_prefill_tokens,
             load.queued_prefill.as_f64(),
         ),
+        (&families.inflight_prompt_tokens, load.prompt.as_f64()),
         (&families.decoding_requests, f64::from(load.decoding)),
         (&families.foreign_requests, f64::from(foreign)),
         (
