@@ -3,12 +3,8 @@
 {{- define "warmgate.pool" -}}
 {{- $pool := deepCopy (default dict .settings) -}}
 {{- $_ := set $pool "name" .name -}}
-{{- if or .service .inferencePool -}}
-{{- $kubernetes := dict -}}
-{{- range $key := list "service" "inferencePool" "namespace" "port" -}}
-{{- with index $ $key -}}{{- $_ := set $kubernetes $key . -}}{{- end -}}
-{{- end -}}
-{{- $_ := set $pool "kubernetes" $kubernetes -}}
+{{- with pick . "service" "services" "selector" "inferencePool" "namespace" "namespaces" "port" -}}
+{{- $_ := set $pool "kubernetes" . -}}
 {{- end -}}
 {{- toYaml $pool -}}
 {{- end -}}
@@ -52,13 +48,14 @@ Pools found by DNS, file or URL are watched nowhere.
 {{- range .Values.rbac.namespaces -}}
 {{- $_ := set $scopes . (dict "service" true "inferencePool" true) -}}
 {{- end -}}
-{{- range .Values.pools -}}
-{{- if or .service .inferencePool -}}
-{{- $namespace := default $.Release.Namespace .namespace -}}
+{{- range $pool := .Values.pools -}}
+{{- $kind := ternary "inferencePool" "service" (hasKey $pool "inferencePool") -}}
+{{- if or .service .services .selector .inferencePool -}}
+{{- range $namespace := default (list (default $.Release.Namespace .namespace)) .namespaces -}}
 {{- $scope := default dict (index $scopes $namespace) -}}
-{{- if .service -}}{{- $_ := set $scope "service" true -}}{{- end -}}
-{{- if .inferencePool -}}{{- $_ := set $scope "inferencePool" true -}}{{- end -}}
+{{- $_ := set $scope $kind true -}}
 {{- $_ := set $scopes $namespace $scope -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $scopes -}}
