@@ -113,14 +113,11 @@ impl KubernetesSource {
     }
 }
 
-/// What is wrong where a watch stands like this; `effect` is what it means for the pool.
-fn problem(standing: &Standing, what: String, effect: &'static str) -> Option<SourceError> {
+/// What the API server says no to, where a watch stands like this; `effect` is what that means for
+/// the pool.
+fn refusal(standing: &Standing, what: String, effect: &'static str) -> Option<SourceError> {
     match standing {
-        Standing::Unheard | Standing::InTouch => None,
-        Standing::Lost(reason) => Some(SourceError::Unreachable {
-            what,
-            reason: reason.clone(),
-        }),
+        Standing::Unheard | Standing::InTouch | Standing::Lost(_) => None,
         Standing::Refused(reason) => Some(SourceError::Forbidden {
             what,
             effect,

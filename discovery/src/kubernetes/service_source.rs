@@ -99,7 +99,7 @@ async fn tell(
     if !heard.is_complete() {
         return Ok(());
     }
-    let mut problems = Vec::new();
+    let mut problems: Vec<SourceError> = heard.lost().into_iter().collect();
     for (place, namespace) in namespaces.iter().enumerate() {
         heard.problems(place, &namespace.name, &mut problems);
     }
@@ -151,6 +151,8 @@ impl Heard {
                 .all(|standing| *standing == Standing::InTouch)
     }
 
+    /// What keeps `namespace` from being known; that it cannot be reached is said by
+    /// [`Heard::lost`] for all of them.
     fn problems(&self, place: usize, namespace: &str, problems: &mut Vec<SourceError>) {
         let kept = "last known endpoints are kept";
         let unlabelled = "roles, versions and restarts of its containers are unknown";
@@ -163,8 +165,19 @@ impl Heard {
         ];
         problems.extend(
             all.into_iter()
-                .filter_map(|(standing, what, effect)| super::problem(standing, what, effect)),
+                .filter_map(|(standing, what, effect)| super::refusal(standing, what, effect)),
         );
+    }
+
+    /// An API server that is away is away for all.
+    fn lost(&self) -> Option<SourceError> {
+        self.standings().find_map(|standing| match standing {
+            Standing::Lost(reason) => Some(SourceError::Unreachable {
+                what: "EndpointSlices".to_owned(),
+                reason: reason.clone(),
+            }),
+            _ => None,
+        })
     }
 }
 

@@ -7,9 +7,10 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Levels unless told otherwise: Pingora logs every client that leaves, which the access log and
-/// a counter say already.
-pub const DEFAULT_FILTER: &str = "info,pingora=error,pingora_core=error,pingora_proxy=error";
+/// Levels unless told otherwise: Pingora logs every client that leaves, and kube every try to reach
+/// an API server, which the access log, discovery and counters say already.
+pub const DEFAULT_FILTER: &str = "info,pingora=error,pingora_core=error,pingora_proxy=error,\
+    kube_client=off,kube_runtime=off";
 
 /// How events are written.
 #[derive(
