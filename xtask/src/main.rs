@@ -8,6 +8,7 @@
 )]
 
 mod clients;
+mod cluster;
 mod compare;
 mod cpu;
 mod feedback;
@@ -44,6 +45,8 @@ enum Tool {
     Feedback(real_engine::Args),
     /// Compare what Python clients get through the gateway and directly from a real vLLM
     Clients(real_engine::Args),
+    /// Test against a real Kubernetes API server, which is built once
+    Cluster(cluster::Args),
     /// Write the documents that are generated from the code
     Generate(generate::Args),
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Tool::Vllm(args) => vllm::run(&root, &args),
         Tool::Feedback(args) => feedback::run(&root, &args),
         Tool::Clients(args) => clients::run(&root, &args),
+        Tool::Cluster(args) => cluster::run(&root, &args),
         Tool::Generate(args) => generate::run(&root, &args),
     };
     match outcome {
