@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use warmgate_routing::endpoint::{EndpointKey, Engine, Role, Serving};
 use warmgate_routing::health::Standing;
+use warmgate_routing::pod::Conditions;
 use warmgate_routing::report::EngineReport;
 use warmgate_routing::router::REPORT_STALE_AFTER;
-use warmgate_routing::{Endpoint, Router, Tokens};
+use warmgate_routing::{Endpoint, EndpointSpec, Router, Tokens};
 
 use crate::telemetry::caches::{Caches, Feedback};
 use crate::telemetry::metrics::{Metrics, known_cached_tokens};
@@ -25,7 +26,12 @@ pub(super) struct EndpointRow {
     role: Role,
     models: Option<Vec<String>>,
     labels: BTreeMap<String, String>,
-    serving: Serving,
+    state: Serving,
+    #[serde(flatten)]
+    conditions: Conditions,
+    #[serde(flatten)]
+    pod: PodColumns,
+    source_stale_s: f64,
     health: Standing,
     usable: bool,
     inflight: u32,
@@ -38,6 +44,19 @@ pub(super) struct EndpointRow {
     known_cached_tokens: Tokens,
     recent_work_tokens: Tokens,
     cache: Cache,
+}
+
+/// The pod behind it, where its source is a cluster.
+#[derive(Debug, Default, Serialize)]
+struct PodColumns {
+    pod: Option<String>,
+    pod_uid: Option<String>,
+    namespace: Option<String>,
+    restarts: Option<u32>,
+    node: Option<String>,
+    zone: Option<String>,
+    for_zones: Vec<String>,
+    model_version: Option<String>,
 }
 
 /// What is believed of its cache.
@@ -71,22 +90,31 @@ pub(super) fn list(
 ) -> Vec<EndpointRow> {
     let of_pool = |(name, router): &(String, Arc<Router>)| -> Vec<EndpointRow> {
         let (pool, pool_metrics) = (router.pool(), metrics.pool(name));
-        let caches = pool_metrics.caches();
+        let stale = pool_metrics.source_touch().stale_for(now);
+        let of_pool = OfPool {
+            name,
+            router,
+            caches: pool_metrics.caches(),
+            source_stale_s: seconds(stale.unwrap_or_default()),
+        };
         let endpoints = pool.all().iter();
         endpoints
-            .map(|endpoint| row(name, router, caches, endpoint, now))
+            .map(|endpoint| row(&of_pool, endpoint, now))
             .collect()
     };
     pools.iter().flat_map(of_pool).collect()
 }
 
-fn row(
-    pool: &str,
-    router: &Router,
-    caches: &Caches,
-    endpoint: &Endpoint,
-    now: Instant,
-) -> EndpointRow {
+/// What the rows of one pool have in common.
+struct OfPool<'a> {
+    name: &'a str,
+    router: &'a Router,
+    caches: &'a Caches,
+    source_stale_s: f64,
+}
+
+fn row(of_pool: &OfPool<'_>, endpoint: &Endpoint, now: Instant) -> EndpointRow {
+    let OfPool { router, caches, .. } = *of_pool;
     let (spec, load) = (&endpoint.spec, endpoint.load.now());
     let observed = endpoint.observed.load();
     let report = observed.report.as_ref();
@@ -94,12 +122,15 @@ fn row(
     EndpointRow {
         address: Arc::clone(&spec.authority),
         key: spec.key.clone(),
-        pool: pool.to_owned(),
+        pool: of_pool.name.to_owned(),
         engine: spec.engine.or(report.map(|(report, _)| report.engine)),
         role: spec.role,
         models: observed.models.as_ref().map(names),
         labels: spec.labels.clone(),
-        serving: spec.serving,
+        state: spec.serving,
+        conditions: conditions(spec),
+        pod: pod_columns(spec),
+        source_stale_s: of_pool.source_stale_s,
         health: endpoint.health.standing(now),
         usable: endpoint.is_usable(now),
         inflight: load.inflight,
@@ -112,6 +143,34 @@ fn row(
         known_cached_tokens: known_cached_tokens(router, endpoint.id),
         recent_work_tokens: endpoint.load.recent_work().at(now),
         cache: cache(router, caches, endpoint, report.map(|(report, _)| report)),
+    }
+}
+
+/// As the cluster says them; else what the state of the endpoint comes to.
+fn conditions(spec: &EndpointSpec) -> Conditions {
+    if let Some(pod) = &spec.pod {
+        return pod.conditions;
+    }
+    Conditions {
+        ready: spec.serving == Serving::Ready,
+        serving: spec.serving != Serving::NotReady,
+        terminating: spec.serving == Serving::Terminating,
+    }
+}
+
+fn pod_columns(spec: &EndpointSpec) -> PodColumns {
+    let Some(pod) = &spec.pod else {
+        return PodColumns::default();
+    };
+    PodColumns {
+        pod: Some(pod.name.clone()),
+        pod_uid: Some(pod.uid.clone()).filter(|uid| !uid.is_empty()),
+        namespace: Some(pod.namespace.clone()),
+        restarts: pod.restarts,
+        node: pod.node.clone(),
+        zone: pod.zone.clone(),
+        for_zones: pod.for_zones.clone(),
+        model_version: pod.model_version.clone(),
     }
 }
 
@@ -139,8 +198,7 @@ fn model_name(model: &warmgate_routing::report::ServedModel) -> String {
 fn scraped(report: &EngineReport, at: Instant, now: Instant) -> Scraped {
     let age = now.saturating_duration_since(at);
     Scraped {
-        // Whole milliseconds, so that no digits of rounding are printed.
-        age_s: age.as_millis() as f64 / 1e3,
+        age_s: seconds(age),
         stale: age > REPORT_STALE_AFTER,
         running: report.running,
         waiting: report.waiting,
@@ -149,4 +207,9 @@ fn scraped(report: &EngineReport, at: Instant, now: Instant) -> Scraped {
         prefix_query_tokens: report.prefix_queries,
         prefix_hit_tokens: report.prefix_hits,
     }
+}
+
+/// In whole milliseconds, so that no digits of rounding are printed.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_millis() as f64 / 1e3
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use axum::response::{IntoResponse, Response};
@@ -66,6 +67,10 @@ impl std::fmt::Debug for AdminState {
 impl AdminState {
     fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
+    }
+
+    fn readiness(&self, now: Instant) -> Readiness {
+        Readiness::of(&self.pools.load(), &self.metrics, self.is_draining(), now)
     }
 }
 

@@ -7,12 +7,14 @@ use serde::Serialize;
 use warmgate_routing::health::Standing;
 use warmgate_routing::{Endpoint, Router};
 
+use crate::telemetry::metrics::Metrics;
+
 /// The answer of `/ready`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     /// At least one endpoint answers, and the gateway is not draining.
     pub ready: bool,
-    /// Ready, but some pool has no endpoint that answers.
+    /// Ready, but some pool has no endpoint that answers, or its source is out of touch.
     pub degraded: bool,
     /// What is missing, in sentences.
     pub reasons: Vec<String>,
@@ -29,20 +31,32 @@ pub struct PoolReadiness {
     pub endpoints: usize,
     /// Of these, how many answer and take new requests.
     pub usable: usize,
+    /// Time since its source has lost touch, in whole seconds; 0 while it is in touch.
+    pub source_stale_s: u64,
 }
 
 impl Readiness {
     /// Readiness at `now`.
     #[must_use]
-    pub fn of(pools: &[(String, Arc<Router>)], is_draining: bool, now: Instant) -> Readiness {
+    pub fn of(
+        pools: &[(String, Arc<Router>)],
+        metrics: &Metrics,
+        is_draining: bool,
+        now: Instant,
+    ) -> Readiness {
+        let mut losses = Vec::new();
         let pools: Vec<_> = pools
             .iter()
             .map(|(name, router)| {
                 let pool = router.pool();
+                let stale = metrics.pool(name).source_touch().stale_for(now);
+                let stale_s = stale.map(|stale| stale.as_secs());
+                losses.extend(stale_s.map(|stale_s| source_lost(name, stale_s)));
                 PoolReadiness {
                     name: name.clone(),
                     endpoints: pool.all().len(),
                     usable: count_answering(pool.all(), now),
+                    source_stale_s: stale_s.unwrap_or_default(),
                 }
             })
             .collect();
@@ -63,6 +77,7 @@ impl Readiness {
                 ),
             });
         }
+        reasons.append(&mut losses);
         let ready = !is_draining && pools.iter().any(|pool| pool.usable > 0);
         Readiness {
             ready,
@@ -71,6 +86,13 @@ impl Readiness {
             pools,
         }
     }
+}
+
+fn source_lost(pool: &str, stale_s: u64) -> String {
+    format!(
+        "the source of pool `{pool}` has been out of touch for {stale_s} s, and what it last told \
+         is kept"
+    )
 }
 
 /// Endpoints that take new requests and have been heard of.

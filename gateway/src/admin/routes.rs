@@ -9,7 +9,6 @@ use axum::routing::{MethodRouter, get, post};
 use http::{StatusCode, header};
 use serde_json::json;
 
-use super::readiness::Readiness;
 use super::{AdminState, endpoints, explain, pools};
 use crate::error::GatewayError;
 use crate::telemetry::metrics;
@@ -38,8 +37,9 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         path: "/ready",
         summary: "200 while at least one endpoint answers and the gateway is not draining: for \
                   readiness probes. JSON: `ready`, `degraded` (some pool has no endpoint that \
-                  answers), `reasons`, and the count of `endpoints` and of `usable` ones in each \
-                  of `pools`. An endpoint of which nothing was heard yet does not count.",
+                  answers, or a source that is out of touch), `reasons`, and for each of `pools` \
+                  the count of `endpoints` and of `usable` ones, and for how many seconds its \
+                  source has been out of touch (`source_stale_s`). An endpoint of which nothing was heard yet does not count.",
         statuses: &[200, 503],
         handler: || get(ready),
     },
@@ -54,8 +54,13 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         method: "GET",
         path: "/endpoints",
         summary: "JSON list: for each endpoint its `address`, `key`, `pool`, `engine`, `role`, \
-                  `models` (null until it has listed them), `labels`, `serving`, `health`, \
-                  `usable`, what the gateway has there (`inflight`, `queued_prefill_tokens`, \
+                  `models` (null until it has listed them), `labels`, what its source says of new \
+                  requests (`state`: ready, not_ready, terminating; `ready`, `serving`, \
+                  `terminating` as Kubernetes means them), the pod behind it (`pod`, `pod_uid`, \
+                  `namespace`, `restarts`, `node`, `zone`, `model_version`, null where there is \
+                  none or it is not known, and `for_zones`, whose clients should prefer it), for \
+                  how many seconds its source has been out of touch (`source_stale_s`, 0 while it \
+                  is in touch), `health`, `usable`, what the gateway has there (`inflight`, `queued_prefill_tokens`, \
                   `decoding`, `prompt_tokens`), what others have (`foreign_running`, \
                   `foreign_waiting`), its last metrics page (`scraped`, null until one was read: \
                   `age_s`, `stale`, `running`, `waiting`, `kv_usage`, `capacity_tokens`, \
@@ -79,7 +84,8 @@ pub(super) const ROUTES: &[AdminRoute] = &[
     AdminRoute {
         method: "GET",
         path: "/config",
-        summary: "The configuration in force as JSON, defaults included, secrets hidden.",
+        summary: "The configuration in force as JSON, defaults included, secrets hidden; of each of \
+                  `pools` the `source` of its endpoints.",
         statuses: &[200],
         handler: || get(config),
     },
@@ -119,7 +125,7 @@ async fn health() -> Response {
 }
 
 async fn ready(State(state): State<AdminState>) -> Response {
-    let readiness = Readiness::of(&state.pools.load(), state.is_draining(), Instant::now());
+    let readiness = state.readiness(Instant::now());
     let status = if readiness.ready {
         StatusCode::OK
     } else {
@@ -129,10 +135,9 @@ async fn ready(State(state): State<AdminState>) -> Response {
 }
 
 async fn metrics_page(State(state): State<AdminState>) -> Response {
-    let (pools, now) = (state.pools.load(), Instant::now());
-    let readiness = Readiness::of(&pools, state.is_draining(), now);
-    state.metrics.set_ready(readiness.ready);
-    let page = state.metrics.render(&pools, now);
+    let now = Instant::now();
+    state.metrics.set_ready(state.readiness(now).ready);
+    let page = state.metrics.render(&state.pools.load(), now);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page).into_response()
 }
 

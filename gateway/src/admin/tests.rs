@@ -1,6 +1,6 @@
 //! Every path over the application itself, without a socket.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use http::{Method, Request, StatusCode, header};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use warmgate_routing::endpoint::{Engine, Serving};
 use warmgate_routing::health::Failure;
+use warmgate_routing::pod::{Conditions, Pod};
 use warmgate_routing::report::{EngineReport, ServedModel};
 use warmgate_routing::{EndpointEvent, EndpointKey, EndpointSpec, Policy, RouterSettings, Tokens};
 
@@ -153,8 +154,10 @@ async fn shows_what_is_known_of_each_endpoint() {
         json,
         json!([{
             "address": "a:1", "key": "http://a:1", "pool": "main", "engine": "vllm",
-            "role": "both", "models": ["llama"], "labels": {}, "serving": "ready",
-            "health": "healthy", "usable": true, "inflight": 0, "queued_prefill_tokens": 0,
+            "role": "both", "models": ["llama"], "labels": {}, "state": "ready",
+            "ready": true, "serving": true, "terminating": false, "pod": null, "pod_uid": null,
+            "namespace": null, "restarts": null, "node": null, "zone": null, "for_zones": [],
+            "model_version": null, "source_stale_s": 0.0, "health": "healthy", "usable": true, "inflight": 0, "queued_prefill_tokens": 0,
             "decoding": 0, "prompt_tokens": 0, "foreign_running": 3, "foreign_waiting": 1,
             "scraped": {
                 "age_s": null, "stale": false, "running": 3, "waiting": 1, "kv_usage": null,
@@ -173,6 +176,103 @@ async fn shows_what_is_known_of_each_endpoint() {
         (&json[0]["usable"], &json[0]["models"]),
         (&json!(1), &json!(["llama"]))
     );
+}
+
+#[tokio::test]
+async fn a_source_out_of_touch_is_degraded_and_stays_ready() {
+    let main = pool("main", &["a:1"]);
+    let router = Arc::clone(&main.1);
+    let state = state(vec![main]);
+    let touch = state.metrics.pool("main").begin_source();
+    touch.lose(Instant::now().checked_sub(Duration::from_secs(7)).unwrap());
+    let (status, json) = get(&state, "/ready").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "nobody answers");
+    assert_eq!(json["degraded"], false);
+
+    answer_probe(&router, "a:1");
+    let (status, json) = get(&state, "/ready").await;
+    let stale_s = json["pools"][0]["source_stale_s"].as_u64().unwrap();
+    assert_eq!((status, &json["degraded"]), (StatusCode::OK, &json!(true)));
+    let reason = format!("the source of pool `main` has been out of touch for {stale_s} s");
+    let said = json["reasons"][0].as_str().unwrap();
+    assert!(said.starts_with(&reason), "{json}");
+    let (_, json) = get(&state, "/endpoints").await;
+    assert!(json[0]["source_stale_s"].as_f64() > Some(0.0), "{json}");
+
+    touch.regain(Instant::now());
+    let (status, json) = get(&state, "/ready").await;
+    assert_eq!((status, &json["degraded"]), (StatusCode::OK, &json!(false)));
+    assert_eq!(json["reasons"], json!([]));
+    let (_, json) = get(&state, "/endpoints").await;
+    assert_eq!(json[0]["source_stale_s"], 0.0);
+}
+
+#[tokio::test]
+async fn shows_the_pod_behind_an_endpoint() {
+    let main = pool("main", &[]);
+    let router = Arc::clone(&main.1);
+    let at = |authority| EndpointSpec::at(authority, ([10, 0, 0, 1], 8000).into(), false);
+    let pod = Pod {
+        namespace: "llm".to_owned(),
+        name: "vllm-0".to_owned(),
+        uid: "c0ffee".to_owned(),
+        conditions: Conditions {
+            ready: false,
+            serving: true,
+            terminating: true,
+        },
+        restarts: Some(2),
+        node: Some("gpu-1".to_owned()),
+        zone: Some("a".to_owned()),
+        for_zones: vec!["a".to_owned()],
+        model_version: Some("v2".to_owned()),
+    };
+    router.apply(EndpointEvent::Apply(EndpointSpec {
+        serving: Serving::Terminating,
+        pod: Some(Arc::new(pod)),
+        ..at("a:1")
+    }));
+    let blip = EndpointSpec {
+        serving: Serving::NotReady,
+        pod: Some(Arc::default()),
+        ..at("b:1")
+    };
+    router.apply(EndpointEvent::Apply(blip));
+    let listed = EndpointSpec {
+        serving: Serving::Terminating,
+        ..at("c:1")
+    };
+    router.apply(EndpointEvent::Apply(listed));
+    let (_, json) = get(&state(vec![main]), "/endpoints").await;
+    let row = |authority: &str| {
+        let mut rows = json.as_array().unwrap().iter();
+        rows.find(|row| row["address"] == authority)
+            .unwrap()
+            .clone()
+    };
+    for (authority, key, value) in [
+        ("a:1", "pod", json!("vllm-0")),
+        ("a:1", "pod_uid", json!("c0ffee")),
+        ("a:1", "namespace", json!("llm")),
+        ("a:1", "state", json!("terminating")),
+        ("a:1", "ready", json!(false)),
+        ("a:1", "serving", json!(true)),
+        ("a:1", "terminating", json!(true)),
+        ("a:1", "restarts", json!(2)),
+        ("a:1", "node", json!("gpu-1")),
+        ("a:1", "zone", json!("a")),
+        ("a:1", "for_zones", json!(["a"])),
+        ("a:1", "model_version", json!("v2")),
+        ("b:1", "pod_uid", Value::Null),
+        ("b:1", "state", json!("not_ready")),
+        ("b:1", "serving", json!(false)),
+        ("c:1", "pod", Value::Null),
+        ("c:1", "ready", json!(false)),
+        ("c:1", "serving", json!(true)),
+        ("c:1", "terminating", json!(true)),
+    ] {
+        assert_eq!(row(authority)[key], value, "{authority} {key}");
+    }
 }
 
 #[tokio::test]

@@ -30,6 +30,7 @@ mod discovery_events;
 mod fleet;
 mod server;
 mod shutdown;
+mod source_view;
 
 use fleet::Fleet;
 use shutdown::{Drain, LOOK_INTERVAL};
@@ -181,6 +182,7 @@ fn shown(config: &Config) -> serde_json::Value {
         "drain_s": config.drain.as_secs(),
         "pools": config.pools.iter().map(|pool| json!({
             "name": pool.name,
+            "source": source_view::shown(&pool.endpoints),
             "policy": pool.policy,
             "capacity_tokens": pool.router.capacity,
             "host_tier_tokens": pool.router.host_tier,

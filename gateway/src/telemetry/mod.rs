@@ -5,6 +5,7 @@
 //! | [`metrics`] | alerts and graphs, summed over requests | well below a microsecond a request |
 //! | [`access_log`] | what happened to one request | a queue; written by a thread of its own |
 //! | [`caches`] | what corrects our beliefs about engines' caches | one lock a request |
+//! | [`source_touch`] | how old what a source said may be | rare |
 //! | [`events`] | what happened to the gateway | rare |
 //!
 //! None of them ever holds a prompt.
@@ -13,4 +14,5 @@ pub mod access_log;
 pub mod caches;
 pub mod events;
 pub mod metrics;
+pub mod source_touch;
 pub mod timestamp;

@@ -201,7 +201,11 @@ families! {
     prefix_index_refused_total: Counter["pool"]
         "Prompts recorded in part or not at all because the index's limit had no room for them.";
     source_failures_total: Counter["pool", "cause"]
-        "Times that a source of endpoints could not tell all, while what was known stayed: unresolved, unreadable, invalid, too_many, stopped.";
+        "Times that a source of endpoints could not tell all, while what was known stayed: unresolved, unreadable, invalid, too_many, unreachable, forbidden, not_found, stopped.";
+    source_stale_seconds: Gauge["pool"]
+        "Time since the source of endpoints has lost touch with whoever tells it (the API server of a cluster), while what was known stays; 0 while it is in touch, and where a source is not told of changes but looks for them.";
+    source_endpoints: Gauge["pool", "state"]
+        "Endpoints of the pool by what their source says: ready, not_ready (takes no new requests for now), terminating (finishes what it has).";
     scrapes_total: Counter["pool", "result"]
         "Reads of endpoints' metrics pages: ok or error.";
     config_reloads_total: Counter["result"]

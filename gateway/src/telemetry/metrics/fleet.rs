@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus::IntCounter;
+use warmgate_routing::endpoint::Serving;
 use warmgate_routing::health::{Failure, Standing};
 use warmgate_routing::tokens::BytesPerToken;
 use warmgate_routing::{Blocks, Endpoint, EndpointId, Router, Tokens};
 
 use super::family::Families;
 use crate::telemetry::caches::{Caches, Feedback};
+use crate::telemetry::source_touch::SourceTouch;
 
 const CAUSES: [Failure; 3] = [Failure::Connect, Failure::Broken, Failure::Answer];
 const STANDINGS: [Standing; 4] = [
@@ -19,6 +21,7 @@ const STANDINGS: [Standing; 4] = [
     Standing::Ejected,
     Standing::Trial,
 ];
+const STATES: [Serving; 3] = [Serving::Ready, Serving::NotReady, Serving::Terminating];
 
 /// The name of a cause in labels and in JSON.
 pub(super) fn cause_label(cause: Failure) -> &'static str {
@@ -38,6 +41,14 @@ fn standing_label(standing: Standing) -> &'static str {
     }
 }
 
+fn state_label(state: Serving) -> &'static str {
+    match state {
+        Serving::Ready => "ready",
+        Serving::NotReady => "not_ready",
+        Serving::Terminating => "terminating",
+    }
+}
+
 /// Sets every gauge of an endpoint to what is true at `now`; endpoints that are gone have none.
 pub(super) fn fill(families: &Families, pools: &[(String, Arc<Router>)], now: Instant) {
     for gauge in [
@@ -52,6 +63,8 @@ pub(super) fn fill(families: &Families, pools: &[(String, Arc<Router>)], now: In
         &families.endpoint_cache_tokens,
         &families.feedback_endpoints,
         &families.endpoints,
+        &families.source_stale_seconds,
+        &families.source_endpoints,
         &families.prefix_index_bytes,
         &families.prefix_index_blocks,
     ] {
@@ -95,6 +108,29 @@ fn fill_index(families: &Families, pool: &str, router: &Router) {
     }
     let refused = &families.prefix_index_refused_total;
     follow(&refused.with_label_values(&[pool]), stats.refused);
+}
+
+/// What one pool's source says, and how old that may be.
+pub(super) fn fill_source(
+    families: &Families,
+    name: &str,
+    router: &Router,
+    touch: &SourceTouch,
+    now: Instant,
+) {
+    families
+        .source_stale_seconds
+        .with_label_values(&[name])
+        .set(touch.stale_for(now).unwrap_or_default().as_secs_f64());
+    let pool = router.pool();
+    for state in STATES {
+        let is_so = |endpoint: &&Arc<Endpoint>| endpoint.spec.serving == state;
+        let count = pool.all().iter().filter(is_so).count();
+        families
+            .source_endpoints
+            .with_label_values(&[name, state_label(state)])
+            .set(count as f64);
+    }
 }
 
 /// What is believed of the caches of one pool's endpoints, and what that stands on.

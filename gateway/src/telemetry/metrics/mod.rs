@@ -196,7 +196,9 @@ impl Metrics {
         }
         fleet::fill(&self.families, pools, now);
         for (name, router) in pools {
-            fleet::fill_caches(&self.families, name, router, self.pool(name).caches());
+            let pool = self.pool(name);
+            fleet::fill_caches(&self.families, name, router, pool.caches());
+            fleet::fill_source(&self.families, name, router, &pool.source_touch(), now);
         }
         fleet::forget_gone(&self.families, &mut self.failed.lock(), pools);
         let mut page = Vec::new();

@@ -16,6 +16,7 @@ use super::outcome::{AbortPhase, Outcome, RetryReason};
 use super::{MODEL_LABELS_MAX, OTHER};
 use crate::error::GatewayError;
 use crate::telemetry::caches::Caches;
+use crate::telemetry::source_touch::SourceTouch;
 
 /// Values of the label `api`: slot 0 is what passed through unread.
 const API_SLOTS: usize = 8;
@@ -43,6 +44,8 @@ pub struct PoolMetrics {
     predicted_under: OnceLock<(Histogram, IntCounter)>,
     lost: IntCounter,
     caches: Caches,
+    /// Of the source that runs now.
+    source_touch: ArcSwap<SourceTouch>,
     overflow: IntCounter,
     router: Mutex<Weak<Router>>,
 }
@@ -75,6 +78,7 @@ impl PoolMetrics {
             // Alerts on growth need the zero before the first loss.
             lost: families.prefix_cache_lost_total.with_label_values(&[name]),
             caches: Caches::default(),
+            source_touch: ArcSwap::default(),
             overflow: families.label_overflow_total.with_label_values(&["model"]),
             router: Mutex::default(),
         }
@@ -152,6 +156,20 @@ impl PoolMetrics {
     #[must_use]
     pub fn caches(&self) -> &Caches {
         &self.caches
+    }
+
+    /// Whether the pool's source is in touch.
+    #[must_use]
+    pub fn source_touch(&self) -> Arc<SourceTouch> {
+        self.source_touch.load_full()
+    }
+
+    /// Another source tells from now on, by what this returns; what the one before says is no news.
+    #[must_use]
+    pub fn begin_source(&self) -> Arc<SourceTouch> {
+        let touch = Arc::new(SourceTouch::default());
+        self.source_touch.store(Arc::clone(&touch));
+        touch
     }
 
     /// The endpoint of that host and port had no hits where many were predicted.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use warmgate_routing::decision::Degraded;
+use warmgate_routing::endpoint::Serving;
 use warmgate_routing::report::ServedModel;
 use warmgate_routing::request::Api;
 use warmgate_routing::{EndpointEvent, EndpointKey, EndpointSpec, Policy, RouterSettings, Tokens};
@@ -307,6 +308,37 @@ fn series_of_an_endpoint_go_with_it() {
     let page = metrics.render(&pools, Instant::now());
     assert!(!page.contains(r#""a:1""#), "{page}");
     assert!(page.contains(r#""b:2""#), "{page}");
+}
+
+#[test]
+fn a_source_is_stale_from_the_loss_of_touch_to_its_return() {
+    let (metrics, pools) = (Metrics::new(), fleet(&["a:1", "b:2", "c:3"]));
+    for (authority, serving) in [("b:2", Serving::NotReady), ("c:3", Serving::Terminating)] {
+        let spec = EndpointSpec::at(authority, ([127, 0, 0, 1], 8000).into(), false);
+        pools[0]
+            .1
+            .apply(EndpointEvent::Apply(EndpointSpec { serving, ..spec }));
+    }
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let stale = |seconds| {
+        let page = metrics.render(&pools, at(seconds));
+        value(&page, r#"warmgate_source_stale_seconds{pool="main"}"#)
+    };
+    assert_eq!(stale(0), Some(0.0), "a source that never says");
+    let before = metrics.pool("main").begin_source();
+    before.lose(at(10));
+    assert_eq!(stale(12), Some(2.0));
+    before.regain(at(13));
+    assert_eq!(stale(14), Some(0.0));
+    before.lose(at(15));
+    let _after = metrics.pool("main").begin_source();
+    assert_eq!(stale(20), Some(0.0), "of a source that has ended");
+    let page = metrics.render(&pools, at(20));
+    for state in ["ready", "not_ready", "terminating"] {
+        let series = format!(r#"warmgate_source_endpoints{{pool="main",state="{state}"}}"#);
+        assert_eq!(value(&page, &series), Some(1.0), "{state}");
+    }
 }
 
 #[test]
