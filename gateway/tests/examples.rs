@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use warmgate::config::{Config, EndpointSource, Overrides, Source};
+use warmgate_discovery::Members;
 
 fn load(name: &str) -> Config {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -49,6 +50,18 @@ fn headless_service() {
         ("vllm.models.svc.cluster.local", 8000)
     );
     assert_eq!(config.admin.to_string(), "0.0.0.0:9090");
+}
+
+#[test]
+fn kubernetes_service() {
+    let config = load("kubernetes-service.yaml");
+    let members = config.pools.iter().map(|pool| match &pool.endpoints {
+        EndpointSource::Kubernetes(source) => (&source.members, source.namespaces.len()),
+        other => panic!("{other:?}"),
+    });
+    let found: Vec<_> = members.collect();
+    assert!(matches!(found[0], (Members::Services(names), 1) if names == &["vllm"]));
+    assert!(matches!(found[1], (Members::Labelled(labels), 2) if labels.len() == 1));
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod breaking_off;
 mod conformance;
 mod failover;
 mod feedback;
+mod kubernetes;
 mod lifecycle;
 mod routing;
 mod versions;
