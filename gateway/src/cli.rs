@@ -10,6 +10,7 @@ use warmgate_routing::Policy;
 
 use crate::config::{ConfigError, Overrides, ServiceRef, Source, UpstreamUrl, limit};
 use crate::reference::Document;
+use crate::route_command::RouteCommand;
 
 /// Exit status where flags or a configuration cannot be used (`EX_USAGE` of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -33,6 +34,9 @@ pub enum Command {
         /// The configuration file
         file: PathBuf,
     },
+    /// Ask a configuration about its routes, with no gateway running
+    #[command(subcommand)]
+    Route(RouteCommand),
     /// Show what it is good for: simulated engines, the gateway, a small load, and a comparison
     Demo(DemoArgs),
     /// Print a document that is generated from the program

@@ -8,6 +8,7 @@
 //! | [`admin`] | what operators ask |
 //! | [`telemetry`] | metrics, access log, events |
 //! | [`error`] | why the gateway answers by itself |
+//! | [`route_command`] | what a configuration would do, with no gateway running |
 //! | [`app`] | wires the rooms together |
 
 pub mod admin;
@@ -18,5 +19,6 @@ pub mod demo;
 pub mod error;
 pub mod proxy;
 pub mod reference;
+pub mod route_command;
 pub mod stream;
 pub mod telemetry;

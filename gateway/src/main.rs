@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use warmgate::app;
 use warmgate::cli::{self, Cli, Command};
+use warmgate::route_command::{self, ExplainArgs, ExplainError, RouteCommand};
 use warmgate::telemetry::events;
 
 fn main() -> ExitCode {
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Command::Check { file } => {
             report(cli::check(file).map_err(|error| (error.to_string(), cli::EXIT_USAGE)))
         }
+        Command::Route(RouteCommand::Explain(arguments)) => explain_route(&arguments),
         Command::Demo(arguments) => {
             report(warmgate::demo::run(&arguments).map_err(|error| (error.to_string(), 1)))
         }
@@ -51,6 +53,15 @@ fn serve(arguments: cli::ServeArgs) -> ExitCode {
             error.to_string(),
             if is_usage { cli::EXIT_USAGE } else { 1 },
         )
+    }))
+}
+
+fn explain_route(arguments: &ExplainArgs) -> ExitCode {
+    let shown = route_command::explain(arguments);
+    report(shown.map(|choice| println!("{choice:#}")).map_err(|error| {
+        let is_refused = matches!(error, ExplainError::Refused(_));
+        let status = if is_refused { 1 } else { cli::EXIT_USAGE };
+        (error.to_string(), status)
     }))
 }
 

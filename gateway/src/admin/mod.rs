@@ -41,6 +41,9 @@ pub trait Explain: Send + Sync {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<serde_json::Value, GatewayError>;
+
+    /// The routes in force, in the order in which they are tried for a model.
+    fn routes(&self) -> serde_json::Value;
 }
 
 /// What the admin API shows.

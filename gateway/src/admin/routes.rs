@@ -83,6 +83,17 @@ pub(super) const ROUTES: &[AdminRoute] = &[
     },
     AdminRoute {
         method: "GET",
+        path: "/routes",
+        summary: "JSON list of the routes in force, those of one model in the order in which they \
+                  are tried: `name`, `model`, `match`, `sticky` (conversation, api_key or \
+                  nothing), `force_target`, and for each of `targets` its `name`, `pool`, \
+                  `served_model` (null: the client's), `weight`, and `share` of the route's \
+                  conversations, 0 to 1.",
+        statuses: &[200],
+        handler: || get(route_list),
+    },
+    AdminRoute {
+        method: "GET",
         path: "/config",
         summary: "The configuration in force as JSON, defaults included, secrets hidden; of each of \
                   `pools` the `source` of its endpoints.",
@@ -94,8 +105,9 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         path: "/explain",
         summary: "What would be decided for a request, without sending it or keeping anything of \
                   it. Body: `{\"path\": \"/v1/chat/completions\", \"headers\": {...}, \"body\": \
-                  {...}}`, `headers` may be left out. Answers the table of the decision \
-                  with, for each endpoint, what it is believed to hold of the prompt \
+                  {...}}`, `headers` may be left out. Answers the `route`, its `target` and \
+                  why that one (`target_reason`: only_target, forced, or what the split went by: \
+                  session, opening, api_key, chance), and the table of the decision with, for each endpoint, what it is believed to hold of the prompt \
                   (`matched_tokens`), how much of that in its host tier (`loaded_tokens`), its \
                   believed size (`capacity_tokens`) and what was sent there to compute lately \
                   (`recent_work_tokens`), or the error that the request would get.",
@@ -152,6 +164,10 @@ async fn endpoint_list(State(state): State<AdminState>) -> Response {
 
 async fn pool_list(State(state): State<AdminState>) -> Response {
     Json(pools::list(&state.pools.load(), Instant::now())).into_response()
+}
+
+async fn route_list(State(state): State<AdminState>) -> Response {
+    Json(state.explain.routes()).into_response()
 }
 
 async fn config(State(state): State<AdminState>) -> Response {

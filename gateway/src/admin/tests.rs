@@ -27,6 +27,10 @@ impl Explain for Echo {
             .map(|value| value.to_str().unwrap());
         Ok(json!({"session": session, "body": std::str::from_utf8(body).unwrap()}))
     }
+
+    fn routes(&self) -> Value {
+        json!([{"name": "chat"}])
+    }
 }
 
 fn state(pools: Vec<(String, Arc<Router>)>) -> AdminState {

@@ -9,7 +9,7 @@ use warmgate_discovery::{DnsName, PoolWatch, ProbeSettings, SourceConfig, run_po
 use warmgate_routing::Router;
 
 use crate::app::discovery_events::PoolEvents;
-use crate::config::{Config, EndpointSource, PoolConfig, Scrape};
+use crate::config::{Config, EndpointSource, PoolConfig, Scrape, Target};
 use crate::proxy::live::{Live, PoolHandle};
 use crate::proxy::plan::with_rng;
 use crate::telemetry::metrics::Metrics;
@@ -57,6 +57,12 @@ impl Fleet {
             let names = config.routes.exact().map(|(model, _)| model);
             pool.handle.metrics.know_models(names);
         }
+        let targets = config.routes.all().flat_map(|route| {
+            let name = |target: &Target| (Arc::clone(&route.name), Arc::clone(&target.name));
+            let named = move |target: &Target| (name(target), target.weight);
+            route.targets.iter().map(named)
+        });
+        self.metrics.know_targets(targets);
         Live {
             routes: config.routes.clone(),
             pools: self

@@ -22,6 +22,7 @@ use crate::error::GatewayError;
 use crate::proxy::explain::explain;
 use crate::proxy::ledger::Ledger;
 use crate::proxy::live::Live;
+use crate::proxy::target::shown_route;
 use crate::proxy::underway::UnderwayCount;
 use crate::telemetry::access_log::{AccessLog, Destination};
 use crate::telemetry::metrics::Metrics;
@@ -167,11 +168,6 @@ fn check_free(key: &'static str, address: SocketAddr) -> Result<(), StartError> 
 
 /// The configuration in force as the admin API shows it; it holds no secrets.
 fn shown(config: &Config) -> serde_json::Value {
-    let route = |(model, target): (&str, &config::Target)| json!({"model": model, "pool": target.pool, "served_model": target.model});
-    let any = config
-        .routes
-        .any()
-        .map(|target| (config::ANY_MODEL, target));
     json!({
         "listen": config.listen,
         "admin": config.admin,
@@ -188,7 +184,7 @@ fn shown(config: &Config) -> serde_json::Value {
             "host_tier_tokens": pool.router.host_tier,
             "feedback": pool.router.feedback,
         })).collect::<Vec<_>>(),
-        "routes": config.routes.exact().chain(any).map(route).collect::<Vec<_>>(),
+        "routes": config.routes.all().map(shown_route).collect::<Vec<_>>(),
     })
 }
 
@@ -235,6 +231,10 @@ impl Explain for Explainer {
         body: &[u8],
     ) -> Result<serde_json::Value, GatewayError> {
         explain(&self.0.load(), path, headers, body)
+    }
+
+    fn routes(&self) -> serde_json::Value {
+        self.0.load().routes.all().map(shown_route).collect()
     }
 }
 

@@ -22,6 +22,18 @@ pub const LABELS_MAX: usize = 16;
 pub const POOL_NAME_BYTES_MAX: usize = 63;
 /// Longest model name in a route, in bytes.
 pub const MODEL_NAME_BYTES_MAX: usize = 256;
+/// Longest name of a route, in bytes; a label value.
+pub const ROUTE_NAME_BYTES_MAX: usize = 256;
+/// Most targets of a route: as many as an HTTPRoute of the Gateway API has backends.
+pub const TARGETS_MAX: usize = 16;
+/// Longest name of a target, in bytes: that of an object in Kubernetes (RFC 1123 subdomain).
+pub const TARGET_NAME_BYTES_MAX: usize = 253;
+/// Most headers that a route matches; as in the Gateway API, like the two below.
+pub const MATCH_HEADERS_MAX: usize = 16;
+/// Longest value of such a header, in bytes.
+pub const MATCH_VALUE_BYTES_MAX: usize = 4_096;
+/// Longest path that a route matches, in bytes.
+pub const MATCH_PATH_BYTES_MAX: usize = 1_024;
 
 /// Most threads that forward requests.
 pub const THREADS_MAX: u32 = 1_024;

@@ -23,6 +23,7 @@ mod meaning;
 mod overrides;
 mod policy_range;
 pub mod raw;
+pub mod raw_routes;
 pub mod reference;
 pub mod reload;
 mod routes;
@@ -35,7 +36,7 @@ pub use load::Source;
 pub use overrides::Overrides;
 pub use raw::{Limits, RawConfig, ResponseHeaders};
 pub use reload::NeedsRestart;
-pub use routes::{Routes, Target};
+pub use routes::{Match, PathMatch, Route, Routes, Target};
 pub use tls::Tls;
 pub use warmgate_discovery::UpstreamUrl;
 

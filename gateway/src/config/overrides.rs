@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use warmgate_routing::Policy;
 
-use super::raw::{RawConfig, RawPool, RawRoute, RawTarget};
+use super::raw::{RawConfig, RawPool};
+use super::raw_routes::{RawRoute, RawTarget};
 use super::{ANY_MODEL, COMMAND_LINE_POOL, ServiceRef, UpstreamUrl};
 
 /// Flags of `warmgate serve`; what is absent or empty leaves the file as it is.
@@ -41,10 +42,10 @@ impl Overrides {
         }
         if let Some(pool) = self.pool() {
             raw.pools = vec![pool];
-            raw.routes = vec![RawRoute {
-                model: ANY_MODEL.to_owned(),
-                targets: vec![RawTarget::to_pool(COMMAND_LINE_POOL)],
-            }];
+            raw.routes = vec![RawRoute::to(
+                ANY_MODEL,
+                RawTarget::to_pool(COMMAND_LINE_POOL),
+            )];
         }
         let Some(name) = self.policy else { return };
         for pool in &mut raw.pools {

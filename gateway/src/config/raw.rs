@@ -13,6 +13,7 @@ use warmgate_routing::Policy;
 
 use super::kubernetes::{RawCluster, RawKubernetes};
 use super::limit;
+use super::raw_routes::RawRoute;
 
 const MIB: u64 = 1 << 20;
 
@@ -60,7 +61,7 @@ pub struct RawConfig {
     /// by `--service`.
     #[garde(length(max = limit::POOLS_MAX), dive)]
     pub pools: Vec<RawPool>,
-    /// Which model is served by which pool; an exact name wins over `*`. Where absent and there is
+    /// Which model is served by which pools; an exact name wins over `*`. Where absent and there is
     /// one pool, every model goes to it.
     #[garde(length(max = limit::ROUTES_MAX), dive)]
     pub routes: Vec<RawRoute>,
@@ -166,11 +167,16 @@ impl Default for RawForward {
 pub struct ResponseHeaders {
     /// `x-warmgate-endpoint`: address and port of the endpoint that answered.
     pub endpoint: bool,
+    /// `x-warmgate-target`: name of the route's target that the request went to.
+    pub target: bool,
 }
 
 impl Default for ResponseHeaders {
     fn default() -> ResponseHeaders {
-        ResponseHeaders { endpoint: true }
+        ResponseHeaders {
+            endpoint: true,
+            target: true,
+        }
     }
 }
 
@@ -334,49 +340,6 @@ impl Default for RawScrape {
         RawScrape {
             interval_ms: ms(probe.interval),
             timeout_ms: ms(probe.timeout),
-        }
-    }
-}
-
-/// Where one model's requests go.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Validate)]
-#[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
-pub struct RawRoute {
-    /// Model name in the request, or `*` for every name without a route of its own.
-    pub model: String,
-    /// Where it goes: exactly one target for now.
-    #[garde(dive)]
-    pub targets: Vec<RawTarget>,
-}
-
-/// A pool, and the model's name there.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Validate)]
-#[serde(deny_unknown_fields)]
-#[garde(allow_unvalidated)]
-pub struct RawTarget {
-    /// Name of the pool.
-    pub pool: String,
-    /// Share of conversations, relative to the other targets' weights.
-    #[garde(range(min = 1, max = limit::WEIGHT_MAX))]
-    #[serde(default = "default_weight")]
-    pub weight: u32,
-    /// Model name to send to the pool; where absent, the client's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-}
-
-pub(super) fn default_weight() -> u32 {
-    100
-}
-
-impl RawTarget {
-    /// All of a route's requests to this pool, under the client's model name.
-    pub(super) fn to_pool(pool: &str) -> RawTarget {
-        RawTarget {
-            pool: pool.to_owned(),
-            weight: default_weight(),
-            model: None,
         }
     }
 }

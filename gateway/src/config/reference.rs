@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use warmgate_routing::Policy;
 
-use super::schema::schema;
+use super::schema::{self, schema};
 
 const HEAD: &str = "\
 # Configuration
@@ -92,6 +92,9 @@ fn row(out: &mut String, path: &str, schema: &Value, is_required: bool) {
 }
 
 fn kind(schema: &Value) -> String {
+    if !schema::words(schema).is_empty() {
+        return "text".to_owned();
+    }
     if schema["oneOf"].is_array() {
         return "policy".to_owned();
     }
@@ -111,6 +114,14 @@ fn kind(schema: &Value) -> String {
 }
 
 fn range(schema: &Value) -> String {
+    let words = schema::words(schema);
+    if !words.is_empty() {
+        return words
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+    }
     let bound = |key: &str| Some(&schema[key]).filter(|bound| bound.is_number());
     match (bound("minimum"), bound("maximum"), bound("maxItems")) {
         (Some(least), Some(most), _) => format!("{least} to {most}"),
@@ -122,7 +133,17 @@ fn range(schema: &Value) -> String {
 }
 
 fn meaning(schema: &Value) -> String {
-    let text = schema["description"].as_str().unwrap_or("");
+    let mut text = schema["description"].as_str().unwrap_or("").to_owned();
+    if !schema::words(schema).is_empty() {
+        for word in array(&schema["oneOf"]) {
+            let name = word["const"].as_str().unwrap_or("");
+            let _ = write!(
+                text,
+                " `{name}`: {}",
+                word["description"].as_str().unwrap_or("")
+            );
+        }
+    }
     text.replace('\n', " ").replace('|', "\\|")
 }
 

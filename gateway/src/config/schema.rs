@@ -44,6 +44,10 @@ pub(super) fn expected(path: &str) -> Option<String> {
             at = &at["items"];
         }
     }
+    if let [first, rest @ ..] = words(at).as_slice() {
+        let rest = rest.iter().map(|word| format!(" or `{word}`"));
+        return Some(format!("`{first}`{}", rest.collect::<String>()));
+    }
     if at["oneOf"].is_array() {
         return Some("`{name: NAME}` with the name and the parameters of a policy".to_owned());
     }
@@ -70,6 +74,14 @@ pub(super) fn expected(path: &str) -> Option<String> {
             _ => "a number".to_owned(),
         },
     })
+}
+
+/// The words of which one may stand where `schema` holds; none where it is no such choice.
+pub(super) fn words(schema: &Value) -> Vec<&str> {
+    let choices = schema["oneOf"].as_array().into_iter().flatten();
+    choices
+        .filter_map(|choice| choice["const"].as_str())
+        .collect()
 }
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(schema);

@@ -78,6 +78,23 @@ pub enum GatewayError {
         /// The names that exist, sorted.
         known: Vec<String>,
     },
+    /// The model has routes, and none of them matches the request's headers and path.
+    #[error(
+        "the model `{}` is served to requests with other headers or at another path only; ask the operator for the rules of its routes",
+        shorten(model)
+    )]
+    NoSuchRoute {
+        /// The name asked for.
+        model: String,
+    },
+    /// The client asked for a target by its name, and the route has none of that name.
+    #[error("the route has no target `{}`; use one of: {}", shorten(target), known.join(", "))]
+    NoSuchTarget {
+        /// The name asked for.
+        target: String,
+        /// The names that exist, in the order of the configuration.
+        known: Vec<String>,
+    },
     /// Nothing is served under this path.
     #[error("nothing is served at this path; check the base URL")]
     NoSuchPath,
@@ -257,6 +274,12 @@ impl GatewayError {
         match self {
             Self::NoSuchModel { .. } => {
                 Traits::new("model_not_found", Client, StatusCode::NOT_FOUND)
+            }
+            Self::NoSuchRoute { .. } => {
+                Traits::new("route_not_found", Client, StatusCode::NOT_FOUND)
+            }
+            Self::NoSuchTarget { .. } => {
+                Traits::new("target_not_found", Client, StatusCode::BAD_REQUEST)
             }
             Self::NoSuchPath => Traits::new("path_not_found", Client, StatusCode::NOT_FOUND),
             Self::EngineControl => Traits::new("engine_control", Client, StatusCode::FORBIDDEN),

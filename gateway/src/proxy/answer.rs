@@ -66,8 +66,8 @@ async fn write(
     body: Bytes,
 ) -> pingora::Result<()> {
     context.status = Some(status);
-    let mut response = ResponseHeader::build(status, Some(added.len() + 2))?;
-    for (name, value) in added {
+    let mut response = ResponseHeader::build(status, Some(added.len() + 3))?;
+    for (name, value) in added.into_iter().chain(context.target_header()) {
         response.insert_header(name, value)?;
     }
     response.insert_header(header::CONTENT_LENGTH, body.len())?;

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use warmgate_routing::ledger::LoadGuard;
 use warmgate_routing::request::Api;
 use warmgate_routing::{Endpoint, Tokens};
 
 use crate::error::{ErrorShape, GatewayError};
+use crate::proxy::headers;
 use crate::proxy::live::{Live, PoolHandle};
 use crate::proxy::plan::Plan;
 use crate::proxy::relay::Passage;
+use crate::proxy::target::TargetName;
 use crate::proxy::underway::Underway;
 use crate::stream::Heard;
 use crate::telemetry::metrics::{AbortPhase, Outcome};
@@ -28,6 +30,8 @@ pub struct Context {
     pub api: Option<Api>,
     /// The name asked for.
     pub model: String,
+    /// The target that its route chose.
+    pub target: Option<TargetName>,
     /// The pool that took it.
     pub pool: Option<Arc<PoolHandle>>,
     /// The endpoint that answered, or was tried last.
@@ -74,6 +78,7 @@ impl Context {
             request_id: HeaderValue::from_static(""),
             api: None,
             model: String::new(),
+            target: None,
             pool: None,
             endpoint: None,
             attempts: 0,
@@ -105,12 +110,22 @@ impl Context {
 
     /// Where it will go is known.
     pub fn note_plan(&mut self, plan: &Plan<'_>, took: Duration) {
+        self.target = Some(plan.way.choice.name());
         self.pool = Some(Arc::clone(plan.way.pool));
         self.model.clone_from(&plan.model);
         self.is_stream = plan.is_stream;
         self.has_session = plan.has_session;
         self.prompt = plan.decision.prompt;
         self.decision = Some(took);
+    }
+
+    /// The header that names the target, where there is one and it is to be shown.
+    #[must_use]
+    pub fn target_header(&self) -> Option<(HeaderName, HeaderValue)> {
+        let name = self.target.as_ref()?;
+        let value = HeaderValue::from_str(&name.target).ok()?;
+        let is_shown = self.live.response_headers.target;
+        is_shown.then_some((headers::TARGET, value))
     }
 
     /// The answer has passed, or broken off.

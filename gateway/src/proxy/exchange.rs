@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use pingora::connectors::http::Connector;
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use warmgate_routing::Sent;
 use warmgate_routing::feedback::Reported;
@@ -12,11 +14,12 @@ use warmgate_routing::health::Failure;
 use warmgate_routing::request::Api;
 
 use crate::proxy::context::Context;
-use crate::proxy::plan::{self, Plan};
+use crate::proxy::plan::{self, Incoming, Plan};
 use crate::proxy::relay::{Passage, Relay};
 use crate::proxy::retry::{self, Answered, Outgoing};
 use crate::proxy::stop::Stop;
 use crate::proxy::{body, headers};
+use crate::stream::ModelRewriter;
 
 /// Rows of a decision in a header; clients bound the size of headers, many at 8 KiB.
 const HEADER_ROWS_MAX: usize = 8;
@@ -42,11 +45,25 @@ pub async fn serve(
             .headers
             .get(headers::EXPLAIN)
             .is_some_and(|value| value == "1");
-    let plan = plan::make(&live, api, &request.headers, &body, explain)?;
+    let incoming = Incoming {
+        api,
+        path: request.uri.path(),
+        headers: &request.headers,
+        body: &body,
+        explain,
+    };
+    let plan = plan::make(&live, &incoming).map_err(|refusal| {
+        context.target = refusal.target;
+        Stop::Answer(refusal.error)
+    })?;
     context.note_plan(&plan, received.elapsed());
     note_oddities(&plan);
-    let header = headers::for_endpoint(request, plan.body.len(), &context.request_id)
+    let mut header = headers::for_endpoint(request, plan.body.len(), &context.request_id)
         .map_err(|error| Stop::bug(format!("request header refused: {error}")))?;
+    if plan.name_in_answer().is_some() {
+        // What is compressed cannot be rewritten.
+        header.remove_header(&http::header::ACCEPT_ENCODING);
+    }
     drop(body);
 
     let outgoing = Outgoing {
@@ -91,12 +108,14 @@ async fn relay(
         answered_by(context, &choice.endpoint.spec.authority),
         context,
     );
+    let rewriter = rewriter(plan, answer.header());
     let shape = context.error_shape();
     let mut passage = Passage::default();
     let relay = Relay {
         connector,
         answer,
         sent: &mut sent,
+        rewriter,
         added,
         shape,
         client_timeout: context.live.forward.idle_timeout,
@@ -138,6 +157,23 @@ fn learn(plan: &Plan<'_>, sent: &Sent, context: &mut Context) {
     }
 }
 
+/// What puts the client's name for the model into the answer, where the engine has another.
+fn rewriter(plan: &Plan<'_>, answer: &ResponseHeader) -> Option<ModelRewriter> {
+    let name = plan.name_in_answer()?;
+    let value = |header| {
+        let value = answer.headers.get(header);
+        value.map_or(&b""[..], HeaderValue::as_bytes)
+    };
+    let encoding = value(CONTENT_ENCODING);
+    if !encoding.is_empty() && encoding != b"identity" {
+        let pool = plan.way.pool;
+        pool.metrics.left_unrenamed();
+        tracing::debug!(pool = %pool.name, "a compressed answer keeps the engine's model name");
+        return None;
+    }
+    ModelRewriter::new(plan.api, value(CONTENT_TYPE), name)
+}
+
 fn answered_by(context: &Context, authority: &str) -> Option<HeaderValue> {
     let is_shown = context.live.response_headers.endpoint;
     is_shown
@@ -150,8 +186,9 @@ fn added_headers(
     endpoint: Option<HeaderValue>,
     context: &Context,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let mut added = Vec::with_capacity(3);
+    let mut added = Vec::with_capacity(4);
     added.push((headers::REQUEST_ID, context.request_id.clone()));
+    added.extend(context.target_header());
     if let Some(endpoint) = endpoint {
         added.push((headers::ENDPOINT, endpoint));
     }

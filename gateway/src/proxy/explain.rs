@@ -7,7 +7,7 @@ use warmgate_routing::request::Api;
 
 use crate::error::GatewayError;
 use crate::proxy::live::Live;
-use crate::proxy::plan;
+use crate::proxy::plan::{self, Incoming};
 
 /// Explains where a request would go now.
 ///
@@ -20,10 +20,21 @@ pub fn explain(
     body: &[u8],
 ) -> Result<Value, GatewayError> {
     let api = Api::from_path(path).ok_or(GatewayError::NoSuchPath)?;
-    let plan = plan::make(live, api, headers, &Bytes::copy_from_slice(body), true)?;
+    let incoming = Incoming {
+        api,
+        path,
+        headers,
+        body: &Bytes::copy_from_slice(body),
+        explain: true,
+    };
+    let plan = plan::make(live, &incoming).map_err(|refusal| refusal.error)?;
+    let route = &plan.way.choice;
     Ok(json!({
         "api": api.as_str(),
         "model": plan.model,
+        "route": &*route.route.name,
+        "target": &*route.target.name,
+        "target_reason": route.reason.as_str(),
         "pool": &*plan.way.pool.name,
         "served_model": plan.way.rename.unwrap_or(&plan.model),
         "blocks": plan.prompt.hashes.len(),

@@ -9,6 +9,9 @@ use warmgate_routing::Endpoint;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Host and port that answered.
 pub const ENDPOINT: HeaderName = HeaderName::from_static("x-warmgate-endpoint");
+/// In an answer: name of the route's target that the request went to. In a request: the target that
+/// is asked for, where its route allows that.
+pub const TARGET: HeaderName = HeaderName::from_static("x-warmgate-target");
 /// In a request: asks for the decision.
 pub const EXPLAIN: HeaderName = HeaderName::from_static("x-warmgate-explain");
 /// In an answer: the decision as one line of JSON.
@@ -91,15 +94,23 @@ pub fn addressed(request: &RequestHeader, endpoint: &Endpoint) -> pingora::Resul
     Ok(request)
 }
 
-/// Prepares an endpoint's answer for a client that may speak another version of HTTP, and then
-/// cannot take chunks, with the headers that this gateway adds; a request id that the engine gave
+/// How the body of an answer reaches the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Framing {
+    /// The client's version of HTTP has chunks; others have frames, or the end of the connection.
+    pub takes_chunks: bool,
+    /// The body is passed on as long as it came.
+    pub keeps_length: bool,
+}
+
+/// Prepares an endpoint's answer for a client that may speak another version of HTTP, with the headers that this gateway adds; a request id that the engine gave
 /// itself is kept.
 ///
 /// # Errors
 /// Where a header of ours is refused, which would be a bug.
 pub fn for_client(
     answer: &ResponseHeader,
-    takes_chunks: bool,
+    framing: Framing,
     added: &[(HeaderName, HeaderValue)],
 ) -> pingora::Result<ResponseHeader> {
     let mut response = answer.clone();
@@ -113,8 +124,12 @@ pub fn for_client(
     for name in gone {
         response.remove_header(&name);
     }
-    if !takes_chunks {
+    let had_length =
+        !framing.keeps_length && response.remove_header(&header::CONTENT_LENGTH).is_some();
+    if !framing.takes_chunks {
         response.remove_header(&header::TRANSFER_ENCODING);
+    } else if had_length {
+        response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
     }
     for (name, value) in added {
         if *name != REQUEST_ID || !answer.headers.contains_key(REQUEST_ID) {
@@ -255,7 +270,11 @@ mod tests {
             (ENDPOINT, HeaderValue::from_static("engine:8000")),
         ];
         let names = |takes_chunks| {
-            let response = for_client(&answer, takes_chunks, &added).unwrap();
+            let framing = Framing {
+                takes_chunks,
+                keeps_length: true,
+            };
+            let response = for_client(&answer, framing, &added).unwrap();
             let mut names: Vec<_> = response.headers.keys().map(ToString::to_string).collect();
             names.sort();
             names
@@ -273,5 +292,23 @@ mod tests {
             names(false),
             ["server", "x-request-id", "x-warmgate-endpoint"]
         );
+    }
+
+    #[test]
+    fn an_answer_whose_length_changes_is_framed_anew() {
+        let mut answer = ResponseHeader::build(200, None).unwrap();
+        answer.append_header("content-length", "7").unwrap();
+        let framed = |takes_chunks, keeps_length| {
+            let framing = Framing {
+                takes_chunks,
+                keeps_length,
+            };
+            let response = for_client(&answer, framing, &[]).unwrap();
+            let has = |name| response.headers.contains_key(name);
+            (has(header::CONTENT_LENGTH), has(header::TRANSFER_ENCODING))
+        };
+        assert_eq!(framed(true, true), (true, false));
+        assert_eq!(framed(true, false), (false, true));
+        assert_eq!(framed(false, false), (false, false));
     }
 }

@@ -34,6 +34,9 @@ impl Ledger {
             Some(pool) => pool.metrics.finished(&outcome),
             None => self.metrics.unrouted().finished(&outcome),
         }
+        if let Some(name) = &context.target {
+            self.metrics.target_requested(&name.route, &name.target);
+        }
         let Some(access_log) = &self.access_log else {
             return;
         };
@@ -48,6 +51,8 @@ impl Ledger {
             method: &request.method,
             path: request.uri.path(),
             pool: context.pool.as_ref().map(|pool| &pool.name),
+            route: context.target.as_ref().map(|name| &name.route),
+            target: context.target.as_ref().map(|name| &name.target),
             endpoint: context
                 .endpoint
                 .as_ref()

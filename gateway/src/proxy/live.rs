@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use rand::RngCore;
 use warmgate_routing::feedback::Lesson;
 use warmgate_routing::health::Failure;
 use warmgate_routing::{Endpoint, Router};
 
 use crate::config::{Forward, Limits, ResponseHeaders, Routes};
 use crate::error::GatewayError;
+use crate::proxy::target::{Asked, TargetChoice};
 use crate::telemetry::metrics::{Metrics, PoolMetrics};
 
 /// What operators are told of a cache that is lost.
@@ -69,36 +71,31 @@ pub struct Live {
     pub explain: bool,
 }
 
-/// Where one model's requests go.
+/// Where one request goes.
 pub struct Way<'a> {
-    /// The pool.
+    /// The target, and why that one.
+    pub choice: TargetChoice<'a>,
+    /// The target's pool.
     pub pool: &'a Arc<PoolHandle>,
     /// Model name to send there, where it is not the client's.
     pub rename: Option<&'a str>,
 }
 
 impl Live {
-    /// Where requests for `model` go.
+    /// Where a request goes.
     ///
     /// # Errors
-    /// Where no route takes the name.
-    pub fn way(&self, model: &str) -> Result<Way<'_>, GatewayError> {
-        let no_route = || match model {
-            "" => GatewayError::BadRequest {
-                reason: format!("name a model; use one of: {}", self.models().join(", ")),
-            },
-            model => GatewayError::NoSuchModel {
-                model: model.to_owned(),
-                known: self.models(),
-            },
-        };
-        let target = self.routes.target(model).ok_or_else(no_route)?;
+    /// Where no route takes it, or it asks for a target that does not exist.
+    pub fn way(&self, asked: &Asked<'_>, rng: &mut dyn RngCore) -> Result<Way<'_>, GatewayError> {
+        let choice = asked.choose(&self.routes, || self.models(), rng)?;
+        let target = choice.target;
         let pool = self
             .pool(&target.pool)
             .ok_or_else(|| GatewayError::Internal {
                 detail: format!("route to pool {} that does not exist", target.pool),
             })?;
         Ok(Way {
+            choice,
             pool,
             rename: target.model.as_deref(),
         })
@@ -111,7 +108,7 @@ impl Live {
     }
 
     /// Names that clients can ask for, sorted: routes that name a model, and, where a route takes
-    /// any other name, what its pool's endpoints have listed.
+    /// any other name, what the endpoints of its pools have listed.
     #[must_use]
     pub fn models(&self) -> Vec<String> {
         let mut models: Vec<String> = self
@@ -119,7 +116,8 @@ impl Live {
             .exact()
             .map(|(model, _)| model.to_owned())
             .collect();
-        if let Some(pool) = self.routes.any().and_then(|target| self.pool(&target.pool)) {
+        let any = self.routes.any().iter().flat_map(|route| &route.targets);
+        for pool in any.filter_map(|target| self.pool(&target.pool)) {
             models.extend(pool.router.pool().models().map(str::to_owned));
         }
         models.sort_unstable();

@@ -43,6 +43,7 @@ pub mod relay;
 mod request_id;
 pub mod retry;
 pub mod stop;
+pub mod target;
 pub mod underway;
 
 use context::Context;

@@ -53,9 +53,9 @@ fn entry(live: &Live, model: &str) -> Value {
 
 /// What the first endpoint that lists the model says of it.
 fn served(live: &Live, model: &str) -> Option<ServedModel> {
-    let way = live.way(model).ok()?;
-    let name = way.rename.unwrap_or(model);
-    let pool = way.pool.router.pool();
+    let target = live.routes.target(model)?;
+    let name = target.model.as_deref().unwrap_or(model);
+    let pool = live.pool(&target.pool)?.router.pool();
     pool.all().iter().find_map(|endpoint| {
         let observed = endpoint.observed.load();
         let mut listed = observed.models.iter().flatten();

@@ -12,6 +12,7 @@ use warmgate_routing::ledger::{LoadGuard, RequestCost};
 use warmgate_routing::policy::{Policy, View};
 use warmgate_routing::{Endpoint, PromptBlocks};
 
+use crate::config::Route;
 use crate::error::GatewayError;
 use crate::proxy::context::Context;
 use crate::proxy::live::PoolHandle;
@@ -76,7 +77,8 @@ pub fn is_engine_control(path: &str) -> bool {
 /// Where there is no endpoint to choose.
 pub fn choose(context: &mut Context) -> Result<Box<HttpPeer>, GatewayError> {
     let live = Arc::clone(&context.live);
-    let routed = live.routes.any().and_then(|target| live.pool(&target.pool));
+    let main = live.routes.any().iter().find_map(Route::main_target);
+    let routed = main.and_then(|target| live.pool(&target.pool));
     let pool = routed
         .or(live.pools.first())
         .ok_or(GatewayError::NoEndpoint)?;

@@ -7,15 +7,18 @@ use http::HeaderMap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use warmgate_routing::block::ChainRoot;
-use warmgate_routing::request::{Api, InferenceRequest, SessionKey};
+use warmgate_routing::request::{Api, InferenceRequest};
 use warmgate_routing::{Ask, Decision, PromptBlocks, Unroutable};
 
 use crate::error::GatewayError;
 use crate::proxy::live::{Live, Way};
+use crate::proxy::target::{Asked, TargetName};
 
 /// What will be sent where.
 pub struct Plan<'a> {
-    /// The pool, and the model's name there.
+    /// Whose shape body and answer have.
+    pub api: Api,
+    /// The target, its pool, and the model's name there.
     pub way: Way<'a>,
     /// The name asked for; empty where none was.
     pub model: String,
@@ -33,43 +36,78 @@ pub struct Plan<'a> {
     pub has_session: bool,
 }
 
+/// A request that has been read.
+pub struct Incoming<'a> {
+    /// Whose shape its body has.
+    pub api: Api,
+    /// Its path without a query.
+    pub path: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body.
+    pub body: &'a Bytes,
+    /// Whether the table behind the decision is wanted.
+    pub explain: bool,
+}
+
+/// Why there is no plan.
+pub struct Refusal {
+    /// What the client is told.
+    pub error: GatewayError,
+    /// The target, where it was known before that.
+    pub target: Option<TargetName>,
+}
+
+impl<E: Into<GatewayError>> From<E> for Refusal {
+    fn from(error: E) -> Refusal {
+        Refusal {
+            error: error.into(),
+            target: None,
+        }
+    }
+}
+
 /// Plans one request.
 ///
 /// # Errors
-/// Where the body cannot be read, no route takes its model, or no endpoint is there.
-pub fn make<'a>(
-    live: &'a Live,
-    api: Api,
-    headers: &HeaderMap,
-    body: &Bytes,
-    explain: bool,
-) -> Result<Plan<'a>, GatewayError> {
-    let request = InferenceRequest::parse(api, body)?;
-    let asked = request.model.as_deref().unwrap_or_default();
-    let way = live.way(asked)?;
-    let served = way.rename.unwrap_or(asked);
+/// Where the body cannot be read, no route takes it, or no endpoint is there.
+pub fn make<'a>(live: &'a Live, incoming: &Incoming<'_>) -> Result<Plan<'a>, Refusal> {
+    let body = incoming.body;
+    let request = InferenceRequest::parse(incoming.api, body)?;
+    let asked = Asked {
+        path: incoming.path,
+        headers: incoming.headers,
+        request: &request,
+    };
+    let way = with_rng(|rng| live.way(&asked, rng))?;
+    let refuse = |error: GatewayError| Refusal {
+        error,
+        target: Some(way.choice.name()),
+    };
+    let model = request.model.as_deref().unwrap_or_default();
+    let served = way.rename.unwrap_or(model);
     // A LoRA adapter is asked for by a model name of its own, so the name alone tells them apart.
     let root = ChainRoot::new(served, None, request.cache_salt.as_deref());
-    let prompt = request.prompt_blocks(root, way.pool.router.block_size())?;
-    let hints = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let session = SessionKey::from_headers(hints).or(request.session_hint);
+    let prompt = request
+        .prompt_blocks(root, way.pool.router.block_size())
+        .map_err(|error| refuse(error.into()))?;
+    let session = asked.session();
     let ask = Ask {
         model: served,
         prompt: &prompt,
         session,
         wanted: live.forward.retries + 1,
-        explain,
+        explain: incoming.explain,
     };
     let decided = with_rng(|rng| way.pool.router.decide(&ask, Instant::now(), rng));
-    let decision = decided.map_err(|why| unroutable(live, asked, why))?;
+    let decision = decided.map_err(|why| refuse(unroutable(live, model, why)))?;
     let stripped = request.rewritten(None);
     let is_stripped = stripped.is_some();
     let renamed = way.rename.and_then(|name| request.rewritten(Some(name)));
     let rewritten = renamed.or(stripped).map(Bytes::from);
     Ok(Plan {
-        model: asked.to_owned(),
+        api: incoming.api,
+        model: model.to_owned(),
         is_stripped,
         is_stream: request.stream,
         has_session: session.is_some(),
@@ -78,6 +116,15 @@ pub fn make<'a>(
         prompt,
         decision,
     })
+}
+
+impl Plan<'_> {
+    /// The name that the client must find in the answer, where the engine will write another.
+    #[must_use]
+    pub fn name_in_answer(&self) -> Option<&str> {
+        let is_renamed = self.way.rename.is_some_and(|served| served != self.model);
+        (is_renamed && !self.model.is_empty()).then_some(self.model.as_str())
+    }
 }
 
 /// A pool knows its own models only, under the names that engines have for them.

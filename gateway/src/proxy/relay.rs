@@ -12,9 +12,9 @@ use warmgate_routing::Sent;
 
 use crate::error::ErrorShape;
 use crate::proxy::forward::Answer;
-use crate::proxy::headers;
+use crate::proxy::headers::{self, Framing};
 use crate::proxy::stop::Stop;
-use crate::stream::{Heard, Listener};
+use crate::stream::{Heard, Listener, ModelRewriter};
 
 /// Bytes of ready chunks that are merged into one write.
 pub const COALESCE_BYTES_MAX: usize = 64 * 1024;
@@ -36,6 +36,8 @@ pub struct Relay<'a> {
     pub answer: Answer,
     /// Its weight moves at the first token.
     pub sent: &'a mut Sent,
+    /// Puts the client's name for the model into the answer, where the engine has another.
+    pub rewriter: Option<ModelRewriter>,
     /// Headers that this gateway adds.
     pub added: Vec<(HeaderName, HeaderValue)>,
     /// In which shape to report that an engine broke off.
@@ -53,7 +55,11 @@ impl Relay<'_> {
     pub async fn run(mut self, session: &mut Session, passage: &mut Passage) -> Result<(), Stop> {
         let is_http10 = session.req_header().version == Version::HTTP_10;
         let takes_chunks = !session.is_http2() && !is_http10;
-        let header = headers::for_client(self.answer.header(), takes_chunks, &self.added)
+        let framing = Framing {
+            takes_chunks,
+            keeps_length: self.rewriter.is_none(),
+        };
+        let header = headers::for_client(self.answer.header(), framing, &self.added)
             .map_err(|_| Stop::Cut)?;
         let content_type = header
             .headers
@@ -112,7 +118,15 @@ impl Relay<'_> {
                 passage.first_token_at = Some(Instant::now());
                 self.sent.note_first_token();
             }
-            write(session, bytes, matches!(after, After::End)).await?;
+            let bytes = match &mut self.rewriter {
+                Some(rewriter) => rewriter.feed(bytes),
+                None => bytes,
+            };
+            let is_end = matches!(after, After::End);
+            // An empty chunk would be the last one.
+            if is_end || !bytes.is_empty() {
+                write(session, bytes, is_end).await?;
+            }
             match after {
                 After::More => {}
                 After::End => return Ok(()),

@@ -1,7 +1,12 @@
 //! Listening to an answer as it passes: first token, token counts, errors inside the stream.
 //!
-//! Sans-IO: bytes are fed in, facts come out. Nothing here holds the answer back or changes it.
+//! Sans-IO: bytes are fed in, facts come out. Nothing here holds the answer back, and only the name
+//! of the model is ever changed ([`ModelRewriter`]).
 
+mod model_place;
+mod model_rewriter;
+#[cfg(test)]
+mod rewriting_tests;
 mod sse;
 mod usage;
 
@@ -9,6 +14,7 @@ use bytes::Bytes;
 
 use crate::error::ErrorShape;
 
+pub use model_rewriter::ModelRewriter;
 pub use sse::{LINE_BYTES_MAX, SseLines};
 pub use usage::{USAGE_TAIL_BYTES, Usage, find_usage};
 

@@ -1,6 +1,7 @@
 //! By which key a request is split: whatever stays the same from turn to turn.
 
 use rand::RngCore;
+use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::request::{InferenceRequest, RequestError, SessionKey};
@@ -45,7 +46,8 @@ impl ApiKey {
 }
 
 /// What is meant to stay with one target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stickiness {
     /// A conversation: a session that the client names, else its opening.
     #[default]

@@ -246,8 +246,60 @@ const ROUTES: Table = &[
         "routes[0].targets: is empty: write `targets: [{pool: NAME}]`",
     ),
     (
-        "[{model: m, targets: [{pool: a}, {pool: b}]}]",
-        "routes[0].targets: splitting a model over several targets is not supported yet",
+        "[{model: m, targets: [{pool: a}, {pool: a, model: n}]}]",
+        "routes[0].targets[1]: `a` is already the name of targets[0]: give each target a `name`",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, weight: 0}, {pool: b, weight: 0}]}]",
+        "routes[0].targets: no target has a weight: give at least one more than 0",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, name: 'a b'}]}]",
+        "routes[0].targets[0].name: `a b` is no name of a target: use letters",
+    ),
+    (
+        "[{model: m, name: '', targets: [{pool: a}]}]",
+        "routes[0].name: a route's name has 1 to 256 bytes",
+    ),
+    (
+        "[{model: m, name: x, targets: [{pool: a}]}, {model: n, name: x, targets: [{pool: a}]}]",
+        "routes[1].name: `x` is already the name of another route",
+    ),
+    (
+        "[{model: m, match: {path: /a, path_prefix: /b}, targets: [{pool: a}]}]",
+        "routes[0].match: has both `path` and `path_prefix`: keep one",
+    ),
+    (
+        "[{model: m, match: {path: v1}, targets: [{pool: a}]}]",
+        "routes[0].match.path: `v1` is no path: write one without a query",
+    ),
+    (
+        "[{model: m, match: {path_prefix: '/a?b'}, targets: [{pool: a}]}]",
+        "routes[0].match.path_prefix: `/a?b` is no path",
+    ),
+    (
+        "[{model: m, match: {headers: {'a b': c}}, targets: [{pool: a}]}]",
+        "routes[0].match.headers.a b: `a b` is no name of a header",
+    ),
+    (
+        "[{model: m, match: {headers: {a: \"b\\n\"}}, targets: [{pool: a}]}]",
+        "routes[0].match.headers.a: no header has this value",
+    ),
+    (
+        "[{model: m, match: {headers: {a: b, A: b}}, targets: [{pool: a}]}]",
+        "is there twice: case does not count",
+    ),
+    (
+        "[{model: m, match: {headers: {a: {regex: b}}}, targets: [{pool: a}]}]",
+        "routes[0].match.headers.a: ",
+    ),
+    (
+        "[{model: m, sticky_by: user, targets: [{pool: a}]}]",
+        "routes[0].sticky_by: unknown variant `user`, expected one of conversation, api_key",
+    ),
+    (
+        "[{model: m, sticky_by: 1, targets: [{pool: a}]}]",
+        "routes[0].sticky_by: ",
     ),
     (
         "[{model: m, targets: [{pool: c}]}]",
@@ -255,7 +307,12 @@ const ROUTES: Table = &[
     ),
     (
         "[{model: m, targets: [{pool: a}]}, {model: m, targets: [{pool: b}]}]",
-        "routes[1].model: `m` already has routes[0]",
+        "routes[1]: is never reached: routes[0] already takes these requests for `m`",
+    ),
+    (
+        "[{model: m, targets: [{pool: a}]}, \
+          {model: m, match: {path: /x}, targets: [{pool: b}]}]",
+        "routes[1]: is never reached: routes[0] already",
     ),
     (
         "[{model: '', targets: [{pool: a}]}]",
@@ -270,8 +327,8 @@ const ROUTES: Table = &[
         "routes[0].targets[0].model: `*` is no name to send",
     ),
     (
-        "[{model: m, targets: [{pool: a, weight: 0}]}]",
-        "routes[0].targets[0].weight: lower than 1",
+        "[{model: m, targets: [{pool: a, weight: 1000001}]}]",
+        "routes[0].targets[0].weight: greater than 1000000",
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! Tables of configurations: what good ones mean, what is said about bad ones.
 
 use proptest::prelude::*;
+use warmgate_routing::split::Stickiness;
 
 use super::*;
 
@@ -27,7 +28,8 @@ fn the_defaults_are_what_is_documented() {
     assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.admin.to_string(), "127.0.0.1:9090");
     assert!(config.tls.is_none() && config.access_log.is_none() && !config.explain);
-    assert!(config.response_headers.endpoint && config.threads >= 1);
+    assert!(config.response_headers.endpoint && config.response_headers.target);
+    assert!(config.threads >= 1);
     assert_eq!(config.limits.body_bytes, 32 << 20);
     assert_eq!(config.drain, Duration::from_secs(30));
     let forward = Forward {
@@ -59,7 +61,7 @@ forward:
   idle_timeout_s: 6
   keepalive_s: 0
   keepalive_connections: 7
-response_headers: {endpoint: false}
+response_headers: {endpoint: false, target: false}
 explain: true
 access_log: {path: access.log}
 shutdown: {drain_s: 8}
@@ -77,6 +79,14 @@ pools:
     upstreams: ["http://a:1", "https://b"]
     policy: {name: round_robin}
 routes:
+  - model: coder
+    name: beta
+    match: {headers: {x-beta: "1"}, path_prefix: /v1}
+    sticky: true
+    sticky_by: api_key
+    force_target: true
+    targets: [{name: new, pool: chat, model: qwen-new}, {pool: code, weight: 0}]
+  - {model: coder, match: {path: /v1/completions}, sticky: false, targets: [{pool: chat}]}
   - {model: coder, targets: [{pool: code, model: qwen}]}
   - {model: "*", targets: [{pool: chat, weight: 5}]}
 "#;
@@ -95,7 +105,8 @@ fn every_key_of_the_process_arrives() {
         keepalive_connections: 7,
     };
     assert_eq!(config.forward, forward);
-    assert!(!config.response_headers.endpoint && config.explain);
+    assert!(!config.response_headers.endpoint && !config.response_headers.target);
+    assert!(config.explain);
     assert_eq!(
         config.access_log,
         Some(AccessLog::File("access.log".into()))
@@ -129,7 +140,22 @@ fn every_key_of_pools_and_routes_arrives() {
     let policy = serde_json::to_value(&chat.policy).unwrap();
     assert_eq!(policy["prefill_weight"], 2.0);
     assert_eq!(code.policy.name(), "round_robin");
-    let coder = config.routes.target("coder").unwrap();
+    let [beta, completions, coder] = config.routes.exact().next().unwrap().1 else {
+        panic!("three routes of one model");
+    };
+    assert_eq!(&*beta.name, "beta");
+    assert_eq!(beta.stickiness, Stickiness::ApiKey);
+    assert!(beta.takes_force && !coder.takes_force);
+    assert_eq!(beta.matching.path, Some(PathMatch::Prefix("/v1".into())));
+    assert_eq!(beta.matching.headers.len(), 1);
+    let target = |target: &Target| (target.name.to_string(), target.pool.clone(), target.weight);
+    let expected = [
+        ("new".into(), "chat".into(), 100),
+        ("code".into(), "code".into(), 0),
+    ];
+    assert!(beta.targets.iter().map(target).eq(expected));
+    assert_eq!(completions.stickiness, Stickiness::Nothing);
+    let coder = coder.main_target().unwrap();
     assert_eq!(
         (coder.pool.as_str(), coder.model.as_deref()),
         ("code", Some("qwen"))

@@ -34,6 +34,10 @@ pub struct Entry<'a> {
     pub path: &'a str,
     /// Name of the pool, where one was reached.
     pub pool: Option<&'a Arc<str>>,
+    /// Name of the route, where one took it.
+    pub route: Option<&'a Arc<str>>,
+    /// Name of the route's target.
+    pub target: Option<&'a Arc<str>>,
     /// Host and port of the endpoint that answered, or failed last.
     pub endpoint: Option<&'a Arc<str>>,
     /// How many times it was sent to an endpoint.
@@ -76,6 +80,10 @@ pub(super) struct Line {
     model: Box<str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pool: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +138,8 @@ impl From<&Entry<'_>> for Line {
             api: outcome.api,
             model: cut(outcome.model, MODEL_BYTES_MAX),
             pool: entry.pool.cloned(),
+            route: entry.route.cloned(),
+            target: entry.target.cloned(),
             endpoint: entry.endpoint.cloned(),
             status: (outcome.status != 0).then_some(outcome.status),
             error: outcome.error.map(crate::error::GatewayError::code),

@@ -20,6 +20,8 @@ fn entry<'a>(outcome: &'a Outcome<'a>) -> Entry<'a> {
         method: &Method::POST,
         path: "/v1/chat/completions?key=secret",
         pool: None,
+        route: None,
+        target: None,
         endpoint: None,
         attempts: 1,
         is_stream: true,
@@ -56,13 +58,16 @@ fn a_line_has_what_is_known_and_no_query() {
         ..Outcome::default()
     };
     let (pool, endpoint) = (Arc::from("main"), Arc::from("10.0.0.1:8000"));
+    let (route, target) = (Arc::from("chat"), Arc::from("canary"));
     let full = Entry {
         pool: Some(&pool),
+        route: Some(&route),
+        target: Some(&target),
         endpoint: Some(&endpoint),
         client: Some([192, 0, 2, 7].into()),
         ..entry(&outcome)
     };
-    insta::assert_snapshot!(serde_json::to_string(&Line::from(&full)).unwrap(), @r#"{"ts":"2023-11-14T22:13:20.007Z","request_id":"req-1","client":"192.0.2.7","method":"POST","path":"/v1/chat/completions","api":"chat_completions","model":"llama","pool":"main","endpoint":"10.0.0.1:8000","status":200,"finish":"complete","attempts":1,"stream":true,"session":false,"body_bytes":2048,"estimated_prompt_tokens":500,"matched_tokens":448,"prompt_tokens":510,"cached_tokens":496,"completion_tokens":20,"ttft_ms":120.5,"duration_ms":1500.25}"#);
+    insta::assert_snapshot!(serde_json::to_string(&Line::from(&full)).unwrap(), @r#"{"ts":"2023-11-14T22:13:20.007Z","request_id":"req-1","client":"192.0.2.7","method":"POST","path":"/v1/chat/completions","api":"chat_completions","model":"llama","pool":"main","route":"chat","target":"canary","endpoint":"10.0.0.1:8000","status":200,"finish":"complete","attempts":1,"stream":true,"session":false,"body_bytes":2048,"estimated_prompt_tokens":500,"matched_tokens":448,"prompt_tokens":510,"cached_tokens":496,"completion_tokens":20,"ttft_ms":120.5,"duration_ms":1500.25}"#);
     let empty = Outcome::default();
     insta::assert_snapshot!(serde_json::to_string(&Line::from(&entry(&empty))).unwrap(), @r#"{"ts":"2023-11-14T22:13:20.007Z","request_id":"req-1","method":"POST","path":"/v1/chat/completions","model":"","finish":"complete","attempts":1,"stream":true,"session":false,"duration_ms":0.0}"#);
 }

@@ -170,6 +170,12 @@ families! {
         "Fields and headers that clients must not send to engines, taken out of requests.";
     label_overflow_total: Counter["label"]
         "Requests counted under the label value other because the limit of values was reached or the name is not known.";
+    target_requests_total: Counter["route", "target"]
+        "Requests that ended, by the route that took them and the target that it chose; those without an answer as well.";
+    target_weight: Gauge["route", "target"]
+        "Weight of the target now; its share is that of the sum over its route.";
+    unrenamed_answers_total: Counter["pool"]
+        "Answers passed on under the engine's own name for the model because the engine had compressed them.";
     inflight_requests: Gauge["pool", "endpoint"]
         "Requests of ours sent to the endpoint and not ended.";
     queued_prefill_tokens: Gauge["pool", "endpoint"]

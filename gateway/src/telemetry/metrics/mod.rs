@@ -20,6 +20,7 @@ mod fleet;
 mod outcome;
 mod pool;
 mod reference;
+mod targets;
 
 pub use family::{Family, Kind, TABLE};
 pub(crate) use fleet::known_cached_tokens;
@@ -43,6 +44,7 @@ pub struct Metrics {
     registry: Registry,
     families: Arc<Families>,
     unrouted: Arc<PoolMetrics>,
+    targets: targets::Targets,
     pools: Mutex<BTreeMap<String, Arc<PoolMetrics>>>,
     model_labels: Arc<Mutex<BTreeSet<String>>>,
     // Endpoints that have a counter, to be dropped with the endpoint.
@@ -84,6 +86,7 @@ impl Metrics {
             registry,
             unrouted: Arc::new(PoolMetrics::new(UNROUTED, &families, &model_labels)),
             families,
+            targets: targets::Targets::default(),
             pools: Mutex::default(),
             model_labels,
             failed: Mutex::default(),
@@ -120,6 +123,17 @@ impl Metrics {
             .endpoint_failures_total
             .with_label_values(&[pool, endpoint, fleet::cause_label(cause)])
             .inc();
+    }
+
+    /// These are the targets of all routes from now on: name of the route, name of the target, and
+    /// its weight. Others lose their series.
+    pub fn know_targets(&self, targets: impl Iterator<Item = ((Arc<str>, Arc<str>), u32)>) {
+        self.targets.know(&self.families, targets);
+    }
+
+    /// A request that its route gave to this target has ended.
+    pub fn target_requested(&self, route: &Arc<str>, target: &Arc<str>) {
+        self.targets.requested(route, target);
     }
 
     /// Fields or headers of one kind were taken out of a request. `kind` is a name in the code,

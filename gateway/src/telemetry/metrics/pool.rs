@@ -178,6 +178,15 @@ impl PoolMetrics {
         self.caches.lost(endpoint, SystemTime::now());
     }
 
+    /// An answer that should have been rewritten could not be.
+    pub fn left_unrenamed(&self) {
+        let labels = [self.name.as_str()];
+        self.families
+            .unrenamed_answers_total
+            .with_label_values(&labels)
+            .inc();
+    }
+
     /// A decision was made with less than usual.
     pub fn degraded(&self, kind: Degraded) {
         let labels = [self.name.as_str(), kind.label()];

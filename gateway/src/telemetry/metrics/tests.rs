@@ -63,6 +63,8 @@ fn everything(metrics: &Metrics, pools: &[(String, Arc<Router>)]) {
     pool.retried(RetryReason::Connect);
     pool.ejected();
     pool.degraded(Degraded::AllEjected);
+    pool.left_unrenamed();
+    metrics.know_targets([target("chat", "stable", 90)].into_iter());
     metrics.endpoint_failed("main", "a:1", Failure::Connect);
     metrics.stripped("kv_transfer_params", 1);
     metrics.scraped("main", true);
@@ -101,6 +103,35 @@ fn the_page_has_every_row_of_the_table_and_nothing_else() {
         let (_, value) = line.rsplit_once(' ').unwrap();
         assert!(value.parse::<f64>().is_ok(), "{line}");
     }
+}
+
+fn target(route: &str, target: &str, weight: u32) -> ((Arc<str>, Arc<str>), u32) {
+    ((route.into(), target.into()), weight)
+}
+
+#[test]
+fn targets_have_series_while_they_are_in_the_configuration() {
+    let metrics = Metrics::new();
+    let ((route, canary), _) = target("chat", "canary", 10);
+    metrics.target_requested(&route, &canary);
+    let both = [target("chat", "stable", 90), target("chat", "canary", 10)];
+    metrics.know_targets(both.into_iter());
+    metrics.target_requested(&route, &canary);
+    metrics.know_targets([target("chat", "canary", 30)].into_iter());
+    metrics.target_requested(&route, &canary);
+    metrics.target_requested(&route, &"stable".into());
+    let page = metrics.render(&[], Instant::now());
+    let shown: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("warmgate_target_"))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "warmgate_target_requests_total{route=\"chat\",target=\"canary\"} 2",
+            "warmgate_target_weight{route=\"chat\",target=\"canary\"} 30",
+        ]
+    );
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! Routes as they are typed: the keys below `routes`, with their defaults and ranges.
+
+use std::collections::BTreeMap;
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::limit;
+
+/// Where some of the requests for one model go.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct RawRoute {
+    /// Model name in the request, or `*` for every name. Of the routes that name the model, the
+    /// first that matches the request takes it; where none does, the first of `*` that matches.
+    pub model: String,
+    /// Name for metric labels and the admin API, unique; where absent, that of the model, for
+    /// further routes of the same model with `-2`, `-3` and so on behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What a request must have besides the model's name; where absent, nothing.
+    #[garde(dive)]
+    #[serde(
+        default,
+        rename = "match",
+        skip_serializing_if = "RawMatch::is_everything"
+    )]
+    pub matching: RawMatch,
+    /// Whether a conversation stays with the target that it began with, as far as weights allow;
+    /// `false`: each request is drawn by itself.
+    #[serde(default = "default_sticky")]
+    pub sticky: bool,
+    /// What stays together where the client names no session (by a header such as `x-session-id`,
+    /// `prompt_cache_key` or `user`).
+    #[serde(default)]
+    pub sticky_by: RawStickyBy,
+    /// Whether a client may choose a target by its name with `x-warmgate-target`, also one of
+    /// weight 0. Elsewhere that header is ignored.
+    #[serde(default)]
+    pub force_target: bool,
+    /// Where it goes: each target gets as large a share of conversations as its weight is of all.
+    #[garde(length(max = limit::TARGETS_MAX), dive)]
+    pub targets: Vec<RawTarget>,
+}
+
+impl RawRoute {
+    /// All requests for `model` to one target.
+    #[must_use]
+    pub fn to(model: &str, target: RawTarget) -> RawRoute {
+        RawRoute {
+            model: model.to_owned(),
+            name: None,
+            matching: RawMatch::default(),
+            sticky: default_sticky(),
+            sticky_by: RawStickyBy::default(),
+            force_target: false,
+            targets: vec![target],
+        }
+    }
+}
+
+fn default_sticky() -> bool {
+    true
+}
+
+/// What stays together where the client names no session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawStickyBy {
+    /// A conversation, known by how it begins: the system prompt, the first message of the user,
+    /// and the API key.
+    #[default]
+    Conversation,
+    /// Everything under one API key.
+    ApiKey,
+}
+
+/// What a request must have: all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct RawMatch {
+    /// Headers with exactly these values; of a header that comes several times one is enough. Case
+    /// counts in values, not in names.
+    #[garde(length(max = limit::MATCH_HEADERS_MAX))]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Exactly this path, such as `/v1/chat/completions`, without a query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// A path that begins with these elements: `/v1/chat` is the beginning of
+    /// `/v1/chat/completions`, not of `/v1/chats`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+}
+
+impl RawMatch {
+    fn is_everything(&self) -> bool {
+        *self == RawMatch::default()
+    }
+}
+
+/// A pool, the model's name there, and its share.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct RawTarget {
+    /// Name for `x-warmgate-target` and metric labels, unique in its route; where absent, that of
+    /// the pool. The name decides which conversations belong to the target: with another name it
+    /// gets others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Name of the pool.
+    pub pool: String,
+    /// Share of conversations, relative to the other targets' weights; 0: none.
+    #[garde(range(max = limit::WEIGHT_MAX))]
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+    /// Model name to send to the pool; where absent, the client's. The client sees the name that
+    /// it asked for in every answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+fn default_weight() -> u32 {
+    100
+}
+
+impl RawTarget {
+    /// A route's requests to this pool, under the client's model name.
+    #[must_use]
+    pub fn to_pool(pool: &str) -> RawTarget {
+        RawTarget {
+            name: None,
+            pool: pool.to_owned(),
+            weight: default_weight(),
+            model: None,
+        }
+    }
+}

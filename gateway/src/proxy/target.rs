@@ -1,0 +1,312 @@
+//! Which route takes a request, and which of its targets: the one that the client may choose by
+//! name, else the one that its split key falls on.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use rand::RngCore;
+use serde_json::{Value, json};
+use warmgate_routing::request::{InferenceRequest, SessionKey};
+use warmgate_routing::split::{self, ApiKey, Caller, KeySource};
+
+use crate::config::{Route, Routes, Target};
+use crate::error::GatewayError;
+use crate::proxy::headers;
+
+/// A request as far as routes look at it.
+pub struct Asked<'a> {
+    /// Its path without a query.
+    pub path: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body.
+    pub request: &'a InferenceRequest<'a>,
+}
+
+/// Where a request goes, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetChoice<'r> {
+    /// The rule that takes it.
+    pub route: &'r Route,
+    /// The target that it goes to.
+    pub target: &'r Target,
+    /// Why that one.
+    pub reason: TargetReason,
+}
+
+/// Why a target was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetReason {
+    /// The route has no other.
+    Only,
+    /// The client asked for it by name.
+    Forced,
+    /// The split key, which came from there, falls on it.
+    Split(KeySource),
+}
+
+/// A target by its names, for what outlives the configuration that a request began with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetName {
+    /// Name of the route.
+    pub route: Arc<str>,
+    /// Name of the target there.
+    pub target: Arc<str>,
+}
+
+impl Asked<'_> {
+    /// The session that the client names: in a header, else in the body.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionKey> {
+        SessionKey::from_headers(self.named_headers()).or(self.request.session_hint)
+    }
+
+    /// The target that takes this request. `known` are the names that clients can ask for.
+    ///
+    /// # Errors
+    /// Where no route takes it, where it asks for a target that does not exist, or where no target
+    /// has a weight.
+    pub fn choose<'r>(
+        &self,
+        routes: &'r Routes,
+        known: impl FnOnce() -> Vec<String>,
+        rng: &mut dyn RngCore,
+    ) -> Result<TargetChoice<'r>, GatewayError> {
+        let model = self.request.model.as_deref().unwrap_or_default();
+        let Some(route) = routes.find(model, self.path, self.headers) else {
+            return Err(no_route(routes, model, known()));
+        };
+        let (target, reason) = match self.forced(route)? {
+            Some(target) => (target, TargetReason::Forced),
+            None => self.split(route, rng)?,
+        };
+        Ok(TargetChoice {
+            route,
+            target,
+            reason,
+        })
+    }
+
+    fn forced<'r>(&self, route: &'r Route) -> Result<Option<&'r Target>, GatewayError> {
+        let Some(name) = self.headers.get(headers::TARGET) else {
+            return Ok(None);
+        };
+        if !route.takes_force {
+            return Ok(None);
+        }
+        let asked = String::from_utf8_lossy(name.as_bytes());
+        let target = route.target(&asked);
+        target.map(Some).ok_or_else(|| GatewayError::NoSuchTarget {
+            target: asked.clone().into_owned(),
+            known: route
+                .targets
+                .iter()
+                .map(|target| target.name.to_string())
+                .collect(),
+        })
+    }
+
+    fn split<'r>(
+        &self,
+        route: &'r Route,
+        rng: &mut dyn RngCore,
+    ) -> Result<(&'r Target, TargetReason), GatewayError> {
+        if let [only] = route.targets.as_slice() {
+            return Ok((only, TargetReason::Only));
+        }
+        let caller = Caller {
+            request: self.request,
+            session: self.session(),
+            api_key: ApiKey::from_headers(self.named_headers()),
+        };
+        let (key, source) = caller.split_key(route.stickiness, rng)?;
+        let target = split::choose(&route.targets, key).ok_or(GatewayError::NoEndpoint)?;
+        Ok((target, TargetReason::Split(source)))
+    }
+
+    fn named_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+    }
+}
+
+fn no_route(routes: &Routes, model: &str, known: Vec<String>) -> GatewayError {
+    let model = model.to_owned();
+    if routes.of(&model).next().is_some() {
+        return GatewayError::NoSuchRoute { model };
+    }
+    match model.as_str() {
+        "" => GatewayError::BadRequest {
+            reason: format!("name a model; use one of: {}", known.join(", ")),
+        },
+        _ => GatewayError::NoSuchModel { model, known },
+    }
+}
+
+impl TargetChoice<'_> {
+    /// Its names.
+    #[must_use]
+    pub fn name(&self) -> TargetName {
+        TargetName {
+            route: Arc::clone(&self.route.name),
+            target: Arc::clone(&self.target.name),
+        }
+    }
+
+    /// For explanations: the rule, the target, and why.
+    #[must_use]
+    pub fn shown(&self, asked: &str) -> Value {
+        json!({
+            "route": shown_route(self.route),
+            "target": &*self.target.name,
+            "reason": self.reason.as_str(),
+            "pool": self.target.pool,
+            "model": asked,
+            "served_model": self.target.model.as_deref().unwrap_or(asked),
+        })
+    }
+}
+
+impl TargetReason {
+    /// The name in explanations: `only_target`, `forced`, or where the split key came from.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TargetReason::Only => "only_target",
+            TargetReason::Forced => "forced",
+            TargetReason::Split(source) => source.as_str(),
+        }
+    }
+}
+
+/// A rule with the shares of its targets, 0 to 1.
+#[must_use]
+pub fn shown_route(route: &Route) -> Value {
+    let total: f64 = route.targets.iter().map(|one| f64::from(one.weight)).sum();
+    let share = |weight: u32| {
+        if total > 0.0 {
+            f64::from(weight) / total
+        } else {
+            0.0
+        }
+    };
+    let target = |target: &Target| {
+        json!({
+            "name": &*target.name,
+            "pool": target.pool,
+            "served_model": target.model,
+            "weight": target.weight,
+            "share": share(target.weight),
+        })
+    };
+    json!({
+        "name": &*route.name,
+        "model": route.model,
+        "match": route.matching,
+        "sticky": route.stickiness,
+        "force_target": route.takes_force,
+        "targets": route.targets.iter().map(target).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+    use warmgate_routing::request::Api;
+
+    use super::*;
+    use crate::config::Source;
+
+    const CONFIG: &str =
+        "pools: [{name: a, upstreams: ['http://h:1']}, {name: b, upstreams: ['http://h:2']}]
+routes:
+  - {model: gold, match: {headers: {x-tier: gold}}, targets: [{pool: a}]}
+  - {model: alias, targets: [{pool: b, model: engine-name}]}
+  - {model: forced, force_target: true, targets: [{pool: a}, {pool: b, name: dark, weight: 0}]}
+  - {model: held, targets: [{pool: a}, {pool: b, name: dark, weight: 0}]}
+  - {model: split, targets: [{pool: a}, {pool: b}]}
+  - {model: drawn, sticky: false, targets: [{pool: a}, {pool: b}]}
+";
+
+    fn routes() -> Routes {
+        Source::default().parse(CONFIG.as_bytes()).unwrap().routes
+    }
+
+    /// The target and why, or the code of the error.
+    fn chosen(model: &str, further: &str, headers: &[(&'static str, &str)], seed: u64) -> String {
+        let body = format!(
+            r#"{{"model":"{model}"{further},"messages":[{{"role":"user","content":"hi"}}]}}"#
+        );
+        let request = InferenceRequest::parse(Api::ChatCompletions, body.as_bytes()).unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        let asked = Asked {
+            path: "/v1/chat/completions",
+            headers: &map,
+            request: &request,
+        };
+        let (routes, mut rng) = (routes(), SmallRng::seed_from_u64(seed));
+        match asked.choose(&routes, || vec!["alias".to_owned()], &mut rng) {
+            Ok(choice) => format!("{} {}", choice.target.name, choice.reason.as_str()),
+            Err(error) => error.code().to_owned(),
+        }
+    }
+
+    #[test]
+    fn which_and_why() {
+        let force = |name| ("x-warmgate-target", name);
+        for (model, headers, expected) in [
+            ("alias", &[][..], "b only_target"),
+            ("gold", &[("x-tier", "gold")], "a only_target"),
+            ("gold", &[], "route_not_found"),
+            ("gone", &[], "model_not_found"),
+            ("", &[], "bad_request"),
+            ("forced", &[], "a opening"),
+            ("forced", &[force("dark")], "dark forced"),
+            ("forced", &[force("a")], "a forced"),
+            ("forced", &[force("blue")], "target_not_found"),
+            ("held", &[force("dark")], "a opening"),
+            ("held", &[force("blue")], "a opening"),
+            ("held", &[("x-session-id", "s")], "a session"),
+        ] {
+            assert_eq!(
+                chosen(model, "", headers, 1),
+                expected,
+                "{model} {headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_is_sticky_is_not_drawn() {
+        let targets = |model: &str, further: &str| -> Vec<String> {
+            let mut met: Vec<_> = (0..32)
+                .map(|seed| chosen(model, further, &[], seed))
+                .collect();
+            met.sort();
+            met.dedup();
+            met
+        };
+        assert_eq!(targets("split", "").len(), 1);
+        assert_eq!(targets("split", r#","user":"u""#).len(), 1);
+        assert_eq!(targets("drawn", r#","user":"u""#), ["a chance", "b chance"]);
+    }
+
+    #[test]
+    fn an_explanation_shows_the_rule_with_its_shares() {
+        let routes = routes();
+        let route = routes.of("forced").next().unwrap();
+        let shown = shown_route(route);
+        assert_eq!(shown["targets"][0]["share"], 1.0);
+        assert_eq!(shown["targets"][1]["weight"], 0);
+        let gold = routes.of("gold").next().unwrap();
+        assert_eq!(
+            shown_route(gold)["match"],
+            json!({"headers": {"x-tier": "gold"}})
+        );
+    }
+}
