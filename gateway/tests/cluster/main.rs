@@ -9,6 +9,7 @@
     reason = "what surrounds a test fails with it, and says what the processes said"
 )]
 
+mod chart;
 mod control_plane;
 mod engines;
 #[path = "../process/gateway_process/mod.rs"]

@@ -35,7 +35,7 @@
 {{- define "warmgate.startKeys" -}}
 {{- $config := include "warmgate.config" . | fromYaml -}}
 {{- $keys := pick $config "listen" "admin" "threads" "tls" "access_log" -}}
-{{- with $config.forward -}}{{- $_ := set $keys "forward" (pick . "keepalive_connections") -}}{{- end -}}
+{{- with pick (default dict $config.forward) "keepalive_connections" -}}{{- $_ := set $keys "forward" . -}}{{- end -}}
 {{- $keys | toJson | sha256sum -}}
 {{- end -}}
 

@@ -29,8 +29,16 @@ impl ControlPlane {
     /// Of a new service account that has these rights in its namespace, and no others.
     pub async fn account_kubeconfig(&self, namespace: &str, rights: &[Verbs<'_>]) -> PathBuf {
         let name = super::unique("account");
-        let token = token_of_account(self.api(), namespace, &name, rights).await;
-        self.kubeconfig(&name, &token, self.server())
+        make_account(self.api(), namespace, &name, rights).await;
+        self.kubeconfig_of(namespace, &name).await
+    }
+
+    /// Of a service account that exists.
+    pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> PathBuf {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let token = self.api().create(&path, &json!({"spec": {}})).await;
+        let token = token.unwrap()["status"]["token"].take();
+        self.kubeconfig(account, token.as_str().unwrap(), self.server())
     }
 
     /// Has the API server know the objects of projects of `conformance/cluster/crds.list`.
@@ -97,7 +105,7 @@ impl ControlPlane {
     }
 }
 
-async fn token_of_account(api: &Api, namespace: &str, name: &str, rights: &[Verbs<'_>]) -> String {
+async fn make_account(api: &Api, namespace: &str, name: &str, rights: &[Verbs<'_>]) {
     const GROUP: &str = "rbac.authorization.k8s.io/v1";
     let account = object("v1", "ServiceAccount", namespace, name);
     api.apply(&account).await.unwrap();
@@ -109,9 +117,6 @@ async fn token_of_account(api: &Api, namespace: &str, name: &str, rights: &[Verb
         json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name});
     binding["subjects"] = json!([{"kind": "ServiceAccount", "name": name, "namespace": namespace}]);
     api.apply(&binding).await.unwrap();
-    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-    let token = api.create(&path, &json!({"spec": {}})).await.unwrap();
-    token["status"]["token"].as_str().unwrap().to_owned()
 }
 
 impl Verbs<'_> {
