@@ -10,7 +10,10 @@
 
 pub mod compare;
 pub mod engine;
+mod free_address;
 pub mod replay;
 pub mod report;
 pub mod simulate;
 pub mod trace;
+
+pub use free_address::free_address;

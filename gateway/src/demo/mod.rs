@@ -26,14 +26,12 @@ use crate::cli::DemoArgs;
 mod comparison;
 mod engines;
 mod error;
-mod free_address;
 mod gateway_process;
 mod load;
 
 use comparison::Comparison;
 use engines::Engines;
 pub use error::DemoError;
-use free_address::free_address;
 use gateway_process::{GatewayProcess, Settings};
 
 /// The policy that the default is compared with.
@@ -66,6 +64,15 @@ pub fn run(arguments: &DemoArgs) -> Result<(), DemoError> {
             () = stop.received() => Ok(()),
             error = stage.gateway.ended() => Err(error),
         }
+    })
+}
+
+/// The address that a flag gives, any free one where its port is 0.
+fn free_address(flag: &'static str, address: SocketAddr) -> Result<SocketAddr, DemoError> {
+    warmgate_loadtest::free_address(address).map_err(|source| DemoError::Address {
+        flag,
+        address,
+        source,
     })
 }
 

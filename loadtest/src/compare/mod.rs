@@ -30,7 +30,6 @@ mod fleet;
 mod gateway;
 mod outcome;
 mod placeholder;
-mod port;
 mod process;
 mod round;
 mod table;
@@ -42,3 +41,8 @@ pub use outcome::{EndpointOutcome, Outcome};
 pub use placeholder::PlaceholderError;
 pub use round::{Round, measure};
 pub use table::table;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Any free port of this machine, for those of its processes.
+const ANY_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

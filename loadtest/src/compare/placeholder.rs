@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::port;
+use super::ANY_ADDRESS;
+use crate::free_address;
 
 /// Where a gateway listens and what it stands in front of.
 #[derive(Clone, Debug)]
@@ -154,7 +155,7 @@ impl Filler<'_> {
             "upstreams_space" => urls(" "),
             "folder" => folder.display().to_string(),
             "free_port" => {
-                let address = port::free().map_err(PlaceholderError::Port)?;
+                let address = free_address(ANY_ADDRESS).map_err(PlaceholderError::Port)?;
                 address.port().to_string()
             }
             _ => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::ANY_ADDRESS;
 use super::account::{self, Machine};
 use super::ask;
 use super::error::CompareError;
@@ -13,8 +14,8 @@ use super::fleet::{EngineFlags, Fleet, MODEL};
 use super::gateway::Gateway;
 use super::outcome::{EndpointOutcome, Measured, Outcome};
 use super::placeholder::Places;
-use super::port;
 use super::process::{End, Group, LOOK_PAUSE};
+use crate::free_address;
 use crate::replay::{self, Load, Progress, ReplayOptions};
 
 /// What is the same for every gateway.
@@ -68,7 +69,7 @@ async fn take_turn(
     let time_scale = round.replay.time_scale;
     let mut fleet = Fleet::start(&round.engines, time_scale, &folder).await?;
     let places = Places {
-        listen: port::free().map_err(CompareError::Port)?,
+        listen: free_address(ANY_ADDRESS).map_err(CompareError::Port)?,
         upstreams: fleet.addresses(),
         folder: folder.clone(),
     };
