@@ -18,7 +18,18 @@ mod gateway_process;
 #[path = "../process/http_client.rs"]
 #[allow(dead_code, reason = "shared with tests that need no cluster")]
 mod http_client;
+mod in_cluster;
+mod load;
+mod nodes;
 mod pods;
+mod relay;
 mod slices;
+mod table;
+mod usage;
 
+mod churn;
 mod harness;
+mod outage;
+mod permissions;
+mod replacement;
+mod rollout;

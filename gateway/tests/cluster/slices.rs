@@ -37,6 +37,13 @@ pub const READY: Conditions = Conditions {
     terminating: false,
 };
 
+/// A pod whose readiness probe fails.
+pub const UNREADY: Conditions = Conditions {
+    ready: false,
+    serving: false,
+    terminating: false,
+};
+
 impl Endpoint {
     /// A ready one.
     pub fn of(pod: &Pod) -> Endpoint {
@@ -125,6 +132,13 @@ impl Slice {
     /// Makes it, or what it now is of it.
     pub async fn apply(&self, api: &Api) {
         let done = api.apply(&self.to_json()).await;
+        done.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", self.name));
+    }
+
+    /// Replaces it as a whole, which costs the API server less than an apply.
+    pub async fn replace(&self, api: &Api) {
+        let path = format!("{}/{}", slices_path(&self.namespace), self.name);
+        let done = api.replace(&path, &self.to_json()).await;
         done.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", self.name));
     }
 }

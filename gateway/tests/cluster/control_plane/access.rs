@@ -26,6 +26,11 @@ impl ControlPlane {
         self.kubeconfig("admin", ADMIN_TOKEN, self.server())
     }
 
+    /// Of the administrator, by another way than straight to the API server.
+    pub fn admin_kubeconfig_through(&self, way: SocketAddr) -> PathBuf {
+        self.kubeconfig(&super::unique("admin"), ADMIN_TOKEN, way)
+    }
+
     /// Of a new service account that has these rights in its namespace, and no others.
     pub async fn account_kubeconfig(&self, namespace: &str, rights: &[Verbs<'_>]) -> PathBuf {
         let name = super::unique("account");

@@ -51,6 +51,12 @@ impl Api {
         self.ask(Method::POST, path, json, Some(object)).await
     }
 
+    /// Makes the object at that path what it is given, whoever changed it last.
+    pub async fn replace(&self, path: &str, object: &Value) -> Result<Value, Refusal> {
+        let json = "application/json";
+        self.ask(Method::PUT, path, json, Some(object)).await
+    }
+
     /// Changes some fields of the object at that path.
     pub async fn merge(&self, path: &str, fields: &Value) -> Result<Value, Refusal> {
         let patch = "application/merge-patch+json";

@@ -176,10 +176,15 @@ impl GatewayProcess {
         std::fs::rename(draft, self.path("warmgate.yaml")).unwrap();
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let sent = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args(["-TERM", &self.id().to_string()])
             .status();
         assert!(sent.unwrap().success());
     }

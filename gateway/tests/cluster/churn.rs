@@ -1,0 +1,193 @@
+//! Endpoints that come, go and blip all the time, under load.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use warmgate_loadtest::engine::EngineHandle;
+
+use crate::control_plane::{Api, shared, unique};
+use crate::engines::{engine_at, pod_address};
+use crate::in_cluster::gateway_of;
+use crate::load::Load;
+use crate::slices::{Endpoint, READY, Slice, UNREADY, service};
+use crate::table::{of_api, until_equal};
+use crate::usage::Usage;
+
+const SLICES: u8 = 10;
+const ENDPOINTS_OF_SLICE: u8 = 50;
+/// First group of addresses.
+const GROUP: u8 = 100;
+const CHANGES_PER_S: u32 = 50;
+/// Seconds of churn; the environment may ask for more.
+const CHURN_S: (&str, u64) = ("WARMGATE_CLUSTER_CHURN_S", 20);
+/// The gateway knows of a change after this time at the latest.
+const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+const CLIENTS: usize = 4;
+const SEED: u64 = 1;
+
+/// An engine that should get no new request since some moment.
+struct Left {
+    at: Instant,
+    /// Requests that it had got when the gateway had to know.
+    received: Option<u64>,
+}
+
+struct Churn<'a> {
+    api: &'a Api,
+    slices: Vec<Slice>,
+    /// By slice and place; all engines run all the time, so that a request in error is seen.
+    engines: Vec<Vec<EngineHandle>>,
+    left: BTreeMap<(usize, usize), Left>,
+    rng: SmallRng,
+}
+
+impl<'a> Churn<'a> {
+    async fn prepare(api: &'a Api, namespace: &str) -> Churn<'a> {
+        service(api, namespace, "model").await;
+        let (mut slices, mut engines) = (vec![], vec![]);
+        for number in 0..SLICES {
+            let (mut endpoints, mut of_slice) = (vec![], vec![]);
+            for place in 0..ENDPOINTS_OF_SLICE {
+                let address = pod_address(GROUP + number, place);
+                of_slice.push(engine_at(address).await);
+                endpoints.push(endpoint_at(address));
+            }
+            let slice = Slice::new(namespace, "model", number.into(), endpoints);
+            slice.apply(api).await;
+            slices.push(slice);
+            engines.push(of_slice);
+        }
+        Churn {
+            api,
+            slices,
+            engines,
+            left: BTreeMap::new(),
+            rng: SmallRng::seed_from_u64(SEED),
+        }
+    }
+
+    /// Deletes an endpoint, has it fail its readiness probe, or brings one back: as another pod at
+    /// that address, or ready again.
+    async fn change(&mut self) {
+        let slice = self.rng.random_range(0..usize::from(SLICES));
+        let place = self.rng.random_range(0..usize::from(ENDPOINTS_OF_SLICE));
+        let address = pod_address(GROUP + slice as u8, place as u8);
+        let endpoints = &mut self.slices[slice].endpoints;
+        let at = endpoints.iter().position(|one| one.address == address);
+        let is_gone = match at {
+            None => {
+                self.assert_left_alone(slice, place);
+                endpoints_of(&mut self.slices[slice]).push(endpoint_at(address));
+                false
+            }
+            Some(at) if endpoints[at].conditions == UNREADY => {
+                endpoints[at].conditions = READY;
+                self.assert_left_alone(slice, place);
+                false
+            }
+            Some(at) if self.rng.random_bool(0.5) => {
+                endpoints.remove(at);
+                true
+            }
+            Some(at) => {
+                endpoints[at].conditions = UNREADY;
+                true
+            }
+        };
+        if !is_gone {
+            self.left.remove(&(slice, place));
+        }
+        self.slices[slice].replace(self.api).await;
+        if is_gone {
+            let (at, received) = (Instant::now(), None);
+            self.left.insert((slice, place), Left { at, received });
+        }
+    }
+
+    /// Notes what those have received that the gateway must know of by now.
+    fn look(&mut self) {
+        for ((slice, place), left) in &mut self.left {
+            if left.received.is_none() && left.at.elapsed() > KNOWN_WITHIN {
+                left.received = Some(self.engines[*slice][*place].state().received_total);
+            }
+        }
+    }
+
+    fn assert_left_alone(&self, slice: usize, place: usize) {
+        let Some(Left { at, received }) = self.left.get(&(slice, place)) else {
+            return;
+        };
+        let engine = &self.engines[slice][place];
+        let now = engine.state().received_total;
+        let (address, age) = (engine.addr(), at.elapsed());
+        if let Some(received) = *received {
+            let late = now - received;
+            assert_eq!(
+                late, 0,
+                "{address} left {age:?} ago and got requests later than allowed"
+            );
+        }
+    }
+}
+
+fn endpoints_of(slice: &mut Slice) -> &mut Vec<Endpoint> {
+    &mut slice.endpoints
+}
+
+fn endpoint_at(address: std::net::IpAddr) -> Endpoint {
+    let pod = unique("churning");
+    Endpoint::of_named(address, &pod, &format!("uid-{pod}"))
+}
+
+fn duration() -> Duration {
+    let asked = std::env::var(CHURN_S.0).ok();
+    Duration::from_secs(asked.map_or(CHURN_S.1, |text| text.parse().unwrap()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn churn_is_followed_and_deleted_endpoints_get_nothing() {
+    let plane = shared().await;
+    let api = plane.api();
+    let namespace = api.namespace("churn").await;
+    let mut churn = Churn::prepare(api, &namespace).await;
+    let count = usize::from(SLICES) * usize::from(ENDPOINTS_OF_SLICE);
+    let gateway = gateway_of(&plane.admin_kubeconfig(), &namespace, "model", count).await;
+    let load = Load::start(gateway.listen, CLIENTS);
+    let (usage, begin) = (Usage::of(gateway.id()), Instant::now());
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / CHANGES_PER_S);
+    let mut changes = 0_u32;
+    while begin.elapsed() < duration() {
+        ticks.tick().await;
+        churn.change().await;
+        churn.look();
+        changes += 1;
+    }
+    let last_change = Instant::now();
+    let took = last_change - begin;
+    let truth = of_api(api, &namespace).await;
+    let known = until_equal(&gateway, &truth, last_change, KNOWN_WITHIN).await;
+    // The last to leave are watched for as long as they may take, and as long again.
+    while last_change.elapsed() < 2 * KNOWN_WITHIN {
+        ticks.tick().await;
+        churn.look();
+    }
+    for (slice, place) in churn.left.keys() {
+        churn.assert_left_alone(*slice, *place);
+    }
+    let used = usage.since();
+    let tally = load.stop().await;
+    tally.assert_sound();
+    let per_s = f64::from(changes) / took.as_secs_f64();
+    println!(
+        "churn: {changes} changes of {count} endpoints, {per_s:.0} a second; all known {known:?} \
+         after the last; {} requests, none failed; gateway: {used}",
+        tally.answered
+    );
+    // A machine that cannot keep up shows less than it claims to.
+    assert!(
+        per_s > 0.8 * f64::from(CHANGES_PER_S),
+        "{per_s} changes a second"
+    );
+}
