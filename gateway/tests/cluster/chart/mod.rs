@@ -12,6 +12,7 @@ use crate::control_plane::{ControlPlane, installation};
 mod configuration;
 mod drain;
 mod dry_run;
+mod engines;
 mod refusals;
 mod rights;
 
