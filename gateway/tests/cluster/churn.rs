@@ -154,7 +154,7 @@ async fn churn_is_followed_and_deleted_endpoints_get_nothing() {
     let mut churn = Churn::prepare(api, &namespace).await;
     let count = usize::from(SLICES) * usize::from(ENDPOINTS_OF_SLICE);
     let gateway = gateway_of(&plane.admin_kubeconfig(), &namespace, "model", count).await;
-    let load = Load::start(gateway.listen, CLIENTS);
+    let load = Load::of_strangers(gateway.listen, CLIENTS);
     let (usage, begin) = (Usage::of(gateway.id()), Instant::now());
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / CHANGES_PER_S);
     let mut changes = 0_u32;
@@ -179,10 +179,14 @@ async fn churn_is_followed_and_deleted_endpoints_get_nothing() {
     let used = usage.since();
     let tally = load.stop().await;
     tally.assert_sound();
+    let engines = churn.engines.iter().flatten();
+    let met = engines
+        .filter(|engine| engine.state().received_total > 0)
+        .count();
     let per_s = f64::from(changes) / took.as_secs_f64();
     println!(
         "churn: {changes} changes of {count} endpoints, {per_s:.0} a second; all known {known:?} \
-         after the last; {} requests, none failed; gateway: {used}",
+         after the last; {} requests to {met} of them, none failed; gateway: {used}",
         tally.answered
     );
     // A machine that cannot keep up shows less than it claims to.

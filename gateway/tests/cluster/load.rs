@@ -44,8 +44,18 @@ impl Load {
     /// So many clients of a gateway, each with a conversation that grows, every other answer a
     /// stream.
     pub fn start(gateway: SocketAddr, clients: usize) -> Load {
+        Load::of_turns(gateway, clients, TURNS)
+    }
+
+    /// Likewise, but nothing that is asked has been asked before: no endpoint is a better choice
+    /// than another.
+    pub fn of_strangers(gateway: SocketAddr, clients: usize) -> Load {
+        Load::of_turns(gateway, clients, 1)
+    }
+
+    fn of_turns(gateway: SocketAddr, clients: usize, turns: usize) -> Load {
         let shared = Arc::new(Shared::default());
-        let of_one = |client| converse(gateway, client, Arc::clone(&shared));
+        let of_one = |client| converse(gateway, client, turns, Arc::clone(&shared));
         Load {
             clients: (0..clients).map(of_one).collect(),
             shared,
@@ -88,15 +98,20 @@ impl Tally {
     }
 }
 
-async fn converse(gateway: SocketAddr, client: usize, shared: Arc<Shared>) -> Vec<String> {
+async fn converse(
+    gateway: SocketAddr,
+    client: usize,
+    turns: usize,
+    shared: Arc<Shared>,
+) -> Vec<String> {
     let mut failures = Vec::new();
     let mut ticks = tokio::time::interval(PAUSE);
     for number in 0.. {
         if shared.is_over.load(Ordering::Relaxed) {
             break;
         }
-        let turn = number % TURNS;
-        let told = format!("client {client}, conversation {}: ", number / TURNS);
+        let turn = number % turns;
+        let told = format!("client {client}, conversation {}: ", number / turns);
         let prompt = told.clone() + &"and so on, and on ".repeat(20 * (turn + 1));
         let is_stream = number % 2 == 0;
         let answer = http_client::send(gateway, chat(&prompt, OUTPUT_TOKENS, is_stream)).await;

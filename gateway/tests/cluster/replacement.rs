@@ -5,10 +5,10 @@ use serde_json::Value;
 use warmgate_loadtest::engine::EngineHandle;
 
 use crate::control_plane::{ControlPlane, shared};
-use crate::engines::{engine_at, pod_address};
+use crate::engines::engine_at;
 use crate::gateway_process::GatewayProcess;
 use crate::http_client::{self, Answer, chat};
-use crate::in_cluster::gateway_of;
+use crate::in_cluster::{gateway_of, start_pods};
 use crate::pods::{Pod, Told};
 use crate::slices::{Endpoint, Slice, UNREADY, service};
 
@@ -32,13 +32,7 @@ async fn scene(group: u8) -> Scene {
     let api = plane.api();
     let namespace = api.namespace("replacement").await;
     service(api, &namespace, "model").await;
-    let (mut engines, mut pods) = (vec![], vec![]);
-    for number in 0..2 {
-        let address = pod_address(group, number);
-        engines.push(engine_at(address).await);
-        let name = format!("pod-{number}");
-        pods.push(Pod::start(api, &namespace, &name, address, &Told::default()).await);
-    }
+    let (engines, pods) = start_pods(api, &namespace, group, 2).await;
     let endpoints = pods.iter().map(Endpoint::of).collect();
     let slice = Slice::new(&namespace, "model", 0, endpoints);
     slice.apply(api).await;
