@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-const DASHBOARD: &str = include_str!("../../deploy/grafana/warmgate.json");
+const DASHBOARD: &str = include_str!("../../deploy/helm/warmgate/dashboards/warmgate.json");
 /// Alerts of the chart, and what its autoscalers read.
 const ALERTS: &str = include_str!("../../deploy/helm/warmgate/templates/prometheusrule.yaml");
 const SIGNALS: &str = include_str!("../../deploy/helm/warmgate/templates/_signals.tpl");

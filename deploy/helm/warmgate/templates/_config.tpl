@@ -27,8 +27,27 @@
 {{- $pools = append $pools (include "warmgate.pool" . | fromYaml) -}}
 {{- end -}}
 {{- $_ := set $config "pools" $pools -}}
+{{- include "warmgate.assertPools" . -}}
 {{- with .Values.routes -}}{{- $_ := set $config "routes" . -}}{{- end -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* Fails where something goes to a pool that there is not: better here than in a pod's log. */}}
+{{- define "warmgate.assertPools" -}}
+{{- $names := list -}}
+{{- range .Values.pools -}}
+{{- if has .name $names -}}{{- fail (printf "pools: %s is there twice" .name) -}}{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- range .Values.routes -}}
+{{- $model := .model -}}
+{{- range .targets -}}
+{{- if not (has .pool $names) -}}{{- fail (printf "routes: %v goes to pool %v, which is not among pools" $model .pool) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.poolAutoscaling -}}
+{{- if not (has .pool $names) -}}{{- fail (printf "poolAutoscaling: pool %s is not among pools" .pool) -}}{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* A hash of what takes effect at a start only; the rest is read again while running. */}}

@@ -28,6 +28,14 @@ fn values_that_do_not_exist_or_do_not_fit_are_refused() {
             "pools=[{\"name\": \"a\", \"service\": \"a\", \"settings\": {\"kubernetes\": {}}}]",
             "/pools/0/settings/kubernetes",
         ),
+        (
+            "routes=[{\"model\": \"m\", \"targets\": [{\"pool\": \"mian\"}]}]",
+            "pool mian",
+        ),
+        (
+            "pools=[{\"name\": \"a\", \"service\": \"a\"}, {\"name\": \"a\", \"service\": \"b\"}]",
+            "a is there twice",
+        ),
         ("config={\"listen\": \"0.0.0.0:80\"}", "config.listen"),
         ("config={\"pools\": []}", "config.pools"),
         ("drain={\"seconds\": -1}", "/drain/seconds"),
