@@ -1,16 +1,24 @@
 //! Every configuration in `deploy/examples` is good, and means what its comments say.
 
-use std::path::Path;
+#![allow(clippy::unwrap_used, reason = "what surrounds a test fails with it")]
 
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use http::HeaderName;
+use serde_json::{Value, json};
 use warmgate::config::{Config, EndpointSource, Overrides, Source};
+use warmgate::route_command::{ExplainArgs, explain};
 use warmgate_discovery::Members;
 
+fn path(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples");
+    folder.join(name)
+}
+
 fn load(name: &str) -> Config {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../deploy/examples")
-        .join(name);
     let source = Source {
-        file: Some(path),
+        file: Some(path(name)),
         overrides: Overrides::default(),
     };
     source.load().unwrap_or_else(|error| panic!("{error}"))
@@ -80,6 +88,69 @@ fn endpoints_file() {
 fn baseline() {
     let config = load("round-robin.yaml");
     assert_eq!(config.pools[0].policy.name(), "round_robin");
+}
+
+/// What `warmgate route explain` says of a chat completion with these headers.
+fn explained(name: &str, model: &str, user: &str, headers: &[(&'static str, &str)]) -> Value {
+    let mut request = tempfile::NamedTempFile::new().unwrap();
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let body = json!({"model": model, "user": user, "messages": messages});
+    request.write_all(body.to_string().as_bytes()).unwrap();
+    let header = |(name, value): &(&'static str, &str)| {
+        (HeaderName::from_static(name), value.parse().unwrap())
+    };
+    explain(&ExplainArgs {
+        config: path(name),
+        path: "/v1/chat/completions".to_owned(),
+        headers: headers.iter().map(header).collect(),
+        request: request.path().to_owned(),
+    })
+    .unwrap_or_else(|error| json!(error.to_string()))
+}
+
+#[test]
+fn canary() {
+    let name = "canary.yaml";
+    let target =
+        |user: usize| explained(name, "chat", &format!("user {user}"), &[])["target"].clone();
+    let on_canary = (0..300).filter(|user| target(*user) == "canary").count();
+    // Users are the same in every run; a tenth of 300, give or take four standard deviations.
+    assert!((10..=50).contains(&on_canary), "{on_canary}");
+    let forced = explained(name, "chat", "user 0", &[("x-warmgate-target", "canary")]);
+    assert_eq!(forced["target"], "canary");
+    assert_eq!(forced["reason"], "forced");
+    assert_eq!(forced["served_model"], "meta-llama/Llama-3.3-8B-Instruct");
+}
+
+#[test]
+fn a_b_by_header_and_by_api_key() {
+    let name = "ab-header.yaml";
+    let gold = explained(name, "chat", "", &[("x-tier", "gold")]);
+    assert_eq!(
+        (&gold["route"]["name"], &gold["pool"]),
+        (&json!("chat-gold"), &json!("large"))
+    );
+    let of_key = |key: usize| {
+        let key = format!("Bearer {key}");
+        explained(name, "chat", "", &[("authorization", &key)])
+    };
+    assert_eq!(of_key(1)["reason"], "api_key");
+    let on_a = (0..100).filter(|key| of_key(*key)["target"] == "a").count();
+    assert!((30..=70).contains(&on_a), "{on_a}");
+}
+
+#[test]
+fn alias() {
+    let name = "alias.yaml";
+    for model in ["gpt-4o-mini", "chat", "Qwen/Qwen3-8B"] {
+        let shown = explained(name, model, "", &[]);
+        assert_eq!(shown["served_model"], "Qwen/Qwen3-8B", "{shown}");
+    }
+    let unknown = explained(name, "gpt-9", "", &[]);
+    let said = unknown.as_str().unwrap();
+    assert!(
+        said.starts_with("404 ") && said.contains("use one of: Qwen/Qwen3-8B, chat, gpt-4o-mini")
+    );
 }
 
 #[test]

@@ -20,5 +20,7 @@ mod failover;
 mod feedback;
 mod kubernetes;
 mod lifecycle;
+mod model_names;
 mod routing;
+mod splits;
 mod versions;
