@@ -151,6 +151,7 @@ impl Context {
             error: self.error.as_ref(),
             aborted: self.is_client_gone.then_some(phase),
             is_stream_error: self.heard.has_failed,
+            is_given_up: self.heard.is_given_up,
             body_bytes: self.api.map(|_| self.body_bytes),
             decision: self.decision,
             duration: self.started.elapsed(),

@@ -7,8 +7,9 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 
 use crate::proxy::context::Context;
+use crate::proxy::target::TargetName;
 use crate::telemetry::access_log::{AccessLog, Entry};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, Outcome};
 
 /// Where ended requests are entered.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ impl Ledger {
             None => self.metrics.unrouted().finished(&outcome),
         }
         if let Some(name) = &context.target {
-            self.metrics.target_requested(&name.route, &name.target);
+            self.enter_target(name, &outcome);
         }
         let Some(access_log) = &self.access_log else {
             return;
@@ -62,5 +63,12 @@ impl Ledger {
             has_session: context.has_session,
             outcome: &outcome,
         });
+    }
+
+    /// The one place where targets learn what became of their requests: errors by class, time to
+    /// the first token and between tokens, tokens.
+    fn enter_target(&self, name: &TargetName, outcome: &Outcome<'_>) {
+        let TargetName { route, target } = name;
+        self.metrics.target_finished(route, target, outcome);
     }
 }

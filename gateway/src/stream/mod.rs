@@ -3,6 +3,7 @@
 //! Sans-IO: bytes are fed in, facts come out. Nothing here holds the answer back, and only the name
 //! of the model is ever changed ([`ModelRewriter`]).
 
+mod finish;
 mod model_place;
 mod model_rewriter;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 use crate::error::ErrorShape;
 
+pub use finish::is_given_up;
 pub use model_rewriter::ModelRewriter;
 pub use sse::{LINE_BYTES_MAX, SseLines};
 pub use usage::{USAGE_TAIL_BYTES, Usage, find_usage};
@@ -37,6 +39,8 @@ pub struct Heard {
     pub is_done: bool,
     /// The engine reported an error although it had begun with a good status.
     pub has_failed: bool,
+    /// The engine gave the answer up and said so in its finish reason.
+    pub is_given_up: bool,
     /// The engine's own counts, where it reported them.
     pub usage: Usage,
 }
@@ -99,14 +103,16 @@ impl Listener {
         self.heard.has_failed = true;
     }
 
-    /// What has been heard so far. The usage of a body that is no stream is known only at its end.
+    /// What has been heard so far. The usage and the finish reason of a body that is no stream are
+    /// known only at its end.
     #[must_use]
     pub fn heard(&self) -> Heard {
         let mut heard = self.heard;
-        if let Format::Whole { tail } = &self.format
-            && let Some(usage) = find_usage(tail)
-        {
-            heard.usage = usage;
+        if let Format::Whole { tail } = &self.format {
+            heard.is_given_up = is_given_up(tail);
+            if let Some(usage) = find_usage(tail) {
+                heard.usage = usage;
+            }
         }
         heard
     }
@@ -162,6 +168,7 @@ fn note_line(heard: &mut Heard, line: &[u8]) {
             let event = event.trim_ascii_start();
             heard.has_failed |= event == b"error";
             heard.is_done |= LAST_EVENTS.contains(&event);
+            heard.is_given_up |= event == b"response.failed";
         }
         return;
     };
@@ -174,6 +181,7 @@ fn note_line(heard: &mut Heard, line: &[u8]) {
     heard.events += 1;
     // Engines put the error first in the object; the same word inside text is never there.
     heard.has_failed |= data.starts_with(br#"{"error""#);
+    heard.is_given_up |= is_given_up(data);
     if let Some(usage) = find_usage(data) {
         heard.usage = heard.usage.merged(usage);
     }
@@ -278,6 +286,43 @@ mod tests {
         assert!(!heard.is_done);
         assert!(hear("text/event-stream", &[b"event: message_stop\ndata: {}\n\n"]).is_done);
         assert_eq!(heard.usage.cached, Some(Tokens(4)));
+    }
+
+    #[test]
+    fn an_answer_that_was_given_up_is_told_apart() {
+        let events =
+            |last: &str| format!("data: {{\"choices\":[{{\"delta\":{{}}}}]}}\n\n{last}\n\n");
+        for (content_type, body, expected) in [
+            (
+                "text/event-stream",
+                events(r#"data: {"choices":[{"finish_reason":"abort"}]}"#),
+                true,
+            ),
+            (
+                "text/event-stream",
+                events(r#"data: {"choices":[{"finish_reason":"stop"}]}"#),
+                false,
+            ),
+            (
+                "text/event-stream",
+                events("event: response.failed\ndata: {}"),
+                true,
+            ),
+            (
+                "application/json",
+                r#"{"choices":[{"finish_reason":"error"}]}"#.to_owned(),
+                true,
+            ),
+            (
+                "application/json",
+                r#"{"choices":[{"finish_reason":"length"}]}"#.to_owned(),
+                false,
+            ),
+        ] {
+            let heard = hear(content_type, &[body.as_bytes()]);
+            assert_eq!(heard.is_given_up, expected, "{body}");
+            assert!(!heard.has_failed);
+        }
     }
 
     #[test]

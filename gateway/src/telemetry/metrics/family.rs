@@ -172,6 +172,18 @@ families! {
         "Requests counted under the label value other because the limit of values was reached or the name is not known.";
     target_requests_total: Counter["route", "target"]
         "Requests that ended, by the route that took them and the target that it chose; those without an answer as well.";
+    target_errors_total: Counter["route", "target", "class"]
+        "Requests of the target that went wrong behind the gateway: 4xx and 5xx (the engine's own status), connect, broken (before an answer), timeout, no_endpoint, mid_stream (broke off, or an error inside the answer), given_up (a finish reason of abort or error).";
+    target_time_to_first_token_seconds: Histogram["route", "target"] SECONDS
+        "From the request's header read to the first token of the answer; the whole answer where it is not streamed.";
+    target_time_per_output_token_seconds: Histogram["route", "target"] TOKEN_SECONDS
+        "Mean time between tokens after the first, of each streamed answer.";
+    target_prompt_tokens_total: Counter["route", "target"]
+        "Prompt tokens as counted by engines.";
+    target_cached_tokens_total: Counter["route", "target"]
+        "Prompt tokens that engines reported as found in their caches; divided by those of the prompts, the hit ratio.";
+    target_completion_tokens_total: Counter["route", "target"]
+        "Generated tokens as counted by engines.";
     target_weight: Gauge["route", "target"]
         "Weight of the target now; its share is that of the sum over its route.";
     unrenamed_answers_total: Counter["pool"]

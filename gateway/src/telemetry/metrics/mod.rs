@@ -24,7 +24,7 @@ mod targets;
 
 pub use family::{Family, Kind, TABLE};
 pub(crate) use fleet::known_cached_tokens;
-pub use outcome::{AbortPhase, Outcome, RetryReason};
+pub use outcome::{AbortPhase, ErrorClass, Outcome, RetryReason};
 pub use pool::PoolMetrics;
 pub use reference::reference;
 
@@ -131,9 +131,11 @@ impl Metrics {
         self.targets.know(&self.families, targets);
     }
 
-    /// A request that its route gave to this target has ended.
-    pub fn target_requested(&self, route: &Arc<str>, target: &Arc<str>) {
-        self.targets.requested(route, target);
+    /// A request that its route gave to this target has ended. One whose target is no longer there
+    /// is not counted.
+    pub fn target_finished(&self, route: &Arc<str>, target: &Arc<str>, outcome: &Outcome<'_>) {
+        self.targets
+            .finished(&self.families, (route, target), outcome);
     }
 
     /// Fields or headers of one kind were taken out of a request. `kind` is a name in the code,

@@ -22,6 +22,8 @@ pub struct Outcome<'a> {
     pub aborted: Option<AbortPhase>,
     /// The engine failed after its answer had begun.
     pub is_stream_error: bool,
+    /// The engine gave the answer up and said so in its finish reason.
+    pub is_given_up: bool,
     /// Size of the request's body.
     pub body_bytes: Option<u64>,
     /// From the body read to the endpoint chosen.
@@ -47,6 +49,25 @@ pub struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
+    /// What went wrong behind the gateway, if anything did; what a client or the gateway itself is to
+    /// blame for is not meant.
+    #[must_use]
+    pub fn error_class(&self) -> Option<ErrorClass> {
+        match (self.error, self.status) {
+            (Some(GatewayError::EndpointUnreachable), _) => Some(ErrorClass::Connect),
+            (Some(GatewayError::EndpointBroken), _) => Some(ErrorClass::Broken),
+            (Some(GatewayError::EndpointTimeout { .. }), _) => Some(ErrorClass::Timeout),
+            (Some(GatewayError::NoEndpoint | GatewayError::Saturated), _) => {
+                Some(ErrorClass::NoEndpoint)
+            }
+            (Some(_), _) => None,
+            (None, 500..) => Some(ErrorClass::Status5xx),
+            (None, 400..) => Some(ErrorClass::Status4xx),
+            (None, _) if self.is_stream_error => Some(ErrorClass::MidStream),
+            (None, _) => self.is_given_up.then_some(ErrorClass::GivenUp),
+        }
+    }
+
     /// Predicted less reported cached share of the prompt, where both are known.
     pub(super) fn prediction_error(&self) -> Option<f64> {
         let prompt = self.prompt_tokens?;
@@ -57,6 +78,56 @@ impl Outcome<'_> {
 
 fn share(part: Tokens, whole: Tokens) -> Option<f64> {
     (whole > Tokens::ZERO).then(|| (part.as_f64() / whole.as_f64()).min(1.0))
+}
+
+/// What went wrong behind the gateway with a request that had a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The engine refused the request (4xx); mostly the client's fault.
+    Status4xx,
+    /// The engine answered with an error of its own (5xx).
+    Status5xx,
+    /// No connection to any endpoint tried.
+    Connect,
+    /// The connection broke before an answer.
+    Broken,
+    /// No answer began in time.
+    Timeout,
+    /// No endpoint took requests.
+    NoEndpoint,
+    /// The answer broke off, or an error came inside it.
+    MidStream,
+    /// The answer ended, with a finish reason that says that the engine gave it up.
+    GivenUp,
+}
+
+impl ErrorClass {
+    /// Every class.
+    pub const ALL: [ErrorClass; 8] = [
+        ErrorClass::Status4xx,
+        ErrorClass::Status5xx,
+        ErrorClass::Connect,
+        ErrorClass::Broken,
+        ErrorClass::Timeout,
+        ErrorClass::NoEndpoint,
+        ErrorClass::MidStream,
+        ErrorClass::GivenUp,
+    ];
+
+    /// Its name in metric labels.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            ErrorClass::Status4xx => "4xx",
+            ErrorClass::Status5xx => "5xx",
+            ErrorClass::Connect => "connect",
+            ErrorClass::Broken => "broken",
+            ErrorClass::Timeout => "timeout",
+            ErrorClass::NoEndpoint => "no_endpoint",
+            ErrorClass::MidStream => "mid_stream",
+            ErrorClass::GivenUp => "given_up",
+        }
+    }
 }
 
 /// When a client left.
@@ -114,5 +185,47 @@ impl RetryReason {
             RetryReason::Overloaded => "overloaded",
             RetryReason::Answer => "answer",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_behind_the_gateway_and_what_did_not() {
+        let limit = Duration::from_secs(1);
+        let ours = |error| (Some(error), 0, false, false);
+        for ((error, status, is_stream_error, is_given_up), expected) in [
+            (ours(GatewayError::EndpointUnreachable), "connect"),
+            (ours(GatewayError::EndpointBroken), "broken"),
+            (ours(GatewayError::EndpointTimeout { limit }), "timeout"),
+            (ours(GatewayError::NoEndpoint), "no_endpoint"),
+            (ours(GatewayError::Saturated), "no_endpoint"),
+            (ours(GatewayError::ShuttingDown), ""),
+            (ours(GatewayError::NoSuchPath), ""),
+            ((None, 0, false, false), ""),
+            ((None, 200, false, false), ""),
+            ((None, 200, true, true), "mid_stream"),
+            ((None, 200, false, true), "given_up"),
+            ((None, 399, false, false), ""),
+            ((None, 400, false, false), "4xx"),
+            ((None, 499, false, false), "4xx"),
+            ((None, 500, true, false), "5xx"),
+        ] {
+            let outcome = Outcome {
+                error: error.as_ref(),
+                status,
+                is_stream_error,
+                is_given_up,
+                ..Outcome::default()
+            };
+            let class = outcome.error_class().map_or("", ErrorClass::label);
+            assert_eq!(class, expected, "{error:?} {status}");
+        }
+        let mut labels = ErrorClass::ALL.map(ErrorClass::label).to_vec();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), ErrorClass::ALL.len());
     }
 }

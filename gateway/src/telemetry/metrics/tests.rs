@@ -44,7 +44,7 @@ fn everything(metrics: &Metrics, pools: &[(String, Arc<Router>)]) {
     let pool = metrics.pool("main");
     let error = GatewayError::Saturated;
     let second = Some(Duration::from_secs(1));
-    pool.finished(&Outcome {
+    let all = Outcome {
         error: Some(&error),
         aborted: Some(AbortPhase::Streaming),
         is_stream_error: true,
@@ -59,12 +59,14 @@ fn everything(metrics: &Metrics, pools: &[(String, Arc<Router>)]) {
         cached_tokens: Some(Tokens(150)),
         completion_tokens: Some(Tokens(7)),
         ..outcome("m")
-    });
+    };
+    pool.finished(&all);
     pool.retried(RetryReason::Connect);
     pool.ejected();
     pool.degraded(Degraded::AllEjected);
     pool.left_unrenamed();
     metrics.know_targets([target("chat", "stable", 90)].into_iter());
+    metrics.target_finished(&"chat".into(), &"stable".into(), &all);
     metrics.endpoint_failed("main", "a:1", Failure::Connect);
     metrics.stripped("kv_transfer_params", 1);
     metrics.scraped("main", true);
@@ -113,25 +115,47 @@ fn target(route: &str, target: &str, weight: u32) -> ((Arc<str>, Arc<str>), u32)
 fn targets_have_series_while_they_are_in_the_configuration() {
     let metrics = Metrics::new();
     let ((route, canary), _) = target("chat", "canary", 10);
-    metrics.target_requested(&route, &canary);
+    let stable: Arc<str> = "stable".into();
+    let finished = |target, status| {
+        let outcome = Outcome {
+            status,
+            time_to_first_token: Some(Duration::from_secs(1)),
+            time_per_output_token: Some(Duration::from_millis(20)),
+            prompt_tokens: Some(Tokens(100)),
+            cached_tokens: Some(Tokens(80)),
+            completion_tokens: Some(Tokens(7)),
+            ..outcome("m")
+        };
+        metrics.target_finished(&route, target, &outcome);
+    };
+    finished(&canary, 200);
     let both = [target("chat", "stable", 90), target("chat", "canary", 10)];
     metrics.know_targets(both.into_iter());
-    metrics.target_requested(&route, &canary);
+    finished(&canary, 500);
+    finished(&stable, 500);
     metrics.know_targets([target("chat", "canary", 30)].into_iter());
-    metrics.target_requested(&route, &canary);
-    metrics.target_requested(&route, &"stable".into());
+    finished(&canary, 200);
+    finished(&stable, 200);
     let page = metrics.render(&[], Instant::now());
     let shown: Vec<_> = page
         .lines()
-        .filter(|line| line.starts_with("warmgate_target_"))
+        .filter(|line| line.starts_with("warmgate_target_") && !line.contains("_bucket"))
+        .map(|line| line.trim_start_matches("warmgate_target_"))
         .collect();
-    assert_eq!(
-        shown,
-        [
-            "warmgate_target_requests_total{route=\"chat\",target=\"canary\"} 2",
-            "warmgate_target_weight{route=\"chat\",target=\"canary\"} 30",
-        ]
-    );
+    let labels = r#"{route="chat",target="canary"}"#;
+    let expected = [
+        format!("cached_tokens_total{labels} 160"),
+        format!("completion_tokens_total{labels} 14"),
+        r#"errors_total{class="5xx",route="chat",target="canary"} 1"#.to_owned(),
+        format!("prompt_tokens_total{labels} 200"),
+        format!("requests_total{labels} 2"),
+        format!("time_per_output_token_seconds_sum{labels} 0.04"),
+        format!("time_per_output_token_seconds_count{labels} 2"),
+        format!("time_to_first_token_seconds_sum{labels} 2"),
+        format!("time_to_first_token_seconds_count{labels} 2"),
+        format!("weight{labels} 30"),
+    ];
+    assert_eq!(shown, expected);
 }
 
 #[test]
