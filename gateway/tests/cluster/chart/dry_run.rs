@@ -24,10 +24,16 @@ async fn make_namespaces(plane: &ControlPlane, objects: &[Value]) {
 
 async fn assert_accepted(plane: &ControlPlane, what: &str, text: &str) {
     make_namespaces(plane, &objects(text)).await;
+    if let Err(said) = dry_run(plane, text) {
+        panic!("{what}: {said}");
+    }
+}
+
+fn dry_run(plane: &ControlPlane, text: &str) -> Result<String, String> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
     let path = file.path().display().to_string();
-    let said = plane.kubectl(
+    plane.kubectl(
         &plane.admin_kubeconfig(),
         &[
             "apply",
@@ -37,8 +43,7 @@ async fn assert_accepted(plane: &ControlPlane, what: &str, text: &str) {
             "--filename",
             &path,
         ],
-    );
-    assert!(said.is_ok(), "{what}: {}", said.unwrap_err());
+    )
 }
 
 #[tokio::test]
@@ -68,6 +73,29 @@ async fn everything_at_once_is_accepted() {
     ];
     let text = render(None, &set).unwrap();
     assert_accepted(plane, "everything at once", &text).await;
+}
+
+#[tokio::test]
+async fn the_strictest_pod_security_standard_has_no_complaint() {
+    let plane = plane().await;
+    let namespace = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "strictest", "labels": {
+            "pod-security.kubernetes.io/warn": "restricted",
+        }},
+    });
+    plane.api().apply(&namespace).await.unwrap();
+    let text = render(None, &[]).unwrap();
+    let inside = |text: &str| text.replace("namespace: default", "namespace: strictest");
+    let said = dry_run(plane, &inside(&text));
+    assert!(said.is_ok(), "{}", said.unwrap_err());
+
+    // Else nothing would be judged here.
+    let lax = text.replace("runAsNonRoot: true", "runAsNonRoot: false");
+    assert_ne!(lax, text);
+    let said = dry_run(plane, &inside(&lax)).unwrap_err();
+    assert!(said.contains("runAsNonRoot"), "{said}");
 }
 
 #[tokio::test]
@@ -128,17 +156,6 @@ async fn a_misspelt_field_would_not_be_accepted() {
     let text = render(None, &[]).unwrap();
     let wrong = text.replace("terminationGracePeriodSeconds", "terminationGraceSeconds");
     assert_ne!(text, wrong);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), wrong).unwrap();
-    let path = file.path().display().to_string();
-    let admin = plane.admin_kubeconfig();
-    let apply = [
-        "apply",
-        "--dry-run=server",
-        "--validate=strict",
-        "-f",
-        &path,
-    ];
-    let said = plane.kubectl(&admin, &apply).unwrap_err();
+    let said = dry_run(plane, &wrong).unwrap_err();
     assert!(said.contains("terminationGraceSeconds"), "{said}");
 }

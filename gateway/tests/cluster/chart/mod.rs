@@ -13,6 +13,7 @@ mod configuration;
 mod drain;
 mod dry_run;
 mod engines;
+mod lifecycle;
 mod refusals;
 mod rights;
 
