@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 
 /// Length of one watch in seconds; the API server ends it, and the next goes on where it stood. A
 /// connection that died in silence is found out 5 s later.
-const WATCH_S: u32 = 60;
+const WATCH_S: u32 = 30;
 /// Pause after the first error.
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Pause after many: an API server that is back is asked within this time.

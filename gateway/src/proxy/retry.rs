@@ -9,6 +9,7 @@ use std::time::Instant;
 use http::StatusCode;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
+use warmgate_routing::endpoint::Serving;
 use warmgate_routing::health::Failure;
 use warmgate_routing::{Choice, Sent};
 
@@ -65,21 +66,21 @@ pub async fn first_answer<'a>(
     context: &mut Context,
 ) -> Result<Answered<'a>, Stop> {
     let plan = outgoing.plan;
-    let mut choices = plan.decision.order.iter().peekable();
-    while let Some(choice) = choices.next() {
+    let pool = plan.way.pool;
+    let order = &plan.decision.order;
+    let mut place = Some(0);
+    while let Some(choice) = place.and_then(|place| order.get(place)) {
         context.attempts += 1;
         context.endpoint = Some(Arc::clone(&choice.endpoint));
         context.matched = choice.matched;
-        let sent = plan
-            .way
-            .pool
-            .router
-            .send(choice, &plan.prompt, Instant::now());
-        let is_last = choices.peek().is_none();
+        let sent = pool.router.send(choice, &plan.prompt, Instant::now());
         let attempt = attempt(connector, choice, outgoing).await?;
         if !matches!(attempt, Attempt::Answered(_)) {
-            plan.way.pool.router.take_back(choice, &plan.prompt);
+            pool.router.take_back(choice, &plan.prompt);
         }
+        let tried = place.map_or(0, |place| place + 1);
+        // Who has left or stopped taking requests since the decision is not asked any more.
+        place = (tried..order.len()).find(|place| is_open(pool, &order[*place]));
         let reason = match attempt {
             Attempt::Answered(answer) => {
                 return Ok(Answered {
@@ -88,18 +89,17 @@ pub async fn first_answer<'a>(
                     sent,
                 });
             }
-            Attempt::Refused(answer, _) if is_last => {
+            Attempt::Refused(answer, _) if place.is_none() => {
                 return Ok(Answered {
                     choice,
                     answer,
                     sent,
                 });
             }
-            Attempt::Failed(error, _) if is_last => return Err(error.into()),
+            Attempt::Failed(error, _) if place.is_none() => return Err(error.into()),
             Attempt::Refused(answer, reason) => {
                 if answer.header().status.is_success() {
                     // Passed on, it would be heard by the relay.
-                    let pool = plan.way.pool;
                     pool.note_failure(&choice.endpoint, Failure::Answer);
                 }
                 answer.abort().await;
@@ -107,9 +107,15 @@ pub async fn first_answer<'a>(
             }
             Attempt::Failed(_, reason) => reason,
         };
-        plan.way.pool.metrics.retried(reason);
+        pool.metrics.retried(reason);
     }
     Err(Stop::bug("a decision without endpoints".to_owned()))
+}
+
+fn is_open(pool: &PoolHandle, choice: &Choice) -> bool {
+    let pool = pool.router.pool();
+    let now = pool.get(choice.endpoint.id);
+    now.is_some_and(|endpoint| endpoint.spec.serving == Serving::Ready)
 }
 
 async fn attempt(

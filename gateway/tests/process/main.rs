@@ -19,6 +19,7 @@ mod conformance;
 mod failover;
 mod feedback;
 mod kubernetes;
+mod leaving;
 mod lifecycle;
 mod model_names;
 mod routing;
