@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`request`] | bytes -> what routing needs of them |
 //! | [`split`] | request and weights -> which target of its route |
+//! | [`guard`] | what targets did lately -> is a canary fine, and its weight |
 //! | [`block`] | prompt -> chained block hashes |
 //! | [`prefix`] | hashes -> who holds how much |
 //! | [`feedback`] | what engines say of their caches -> what to believe |
@@ -21,6 +22,7 @@ pub mod endpoint;
 pub mod error;
 pub mod exchange;
 pub mod feedback;
+pub mod guard;
 pub mod health;
 pub mod ledger;
 pub mod pod;
