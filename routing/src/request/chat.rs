@@ -2,7 +2,7 @@
 
 use super::RequestError;
 use super::envelope::PromptFields;
-use super::json::Span;
+use super::json::{Span, decode};
 use super::prompt::{Mark, PromptWriter};
 use super::text::Sink;
 
@@ -19,8 +19,8 @@ const REASONING: &[&str] = &[
 /// skip that block: it changes with every request, and all that follows would be taken for new.
 const ATTRIBUTION: &str = "\"x-anthropic-billing-header";
 
-/// The role of whoever opens a conversation, as it stands in a body.
-const USER: &str = "\"user\"";
+/// The role of whoever opens a conversation.
+const USER: &str = "user";
 
 impl<S: Sink> PromptWriter<'_, S> {
     /// Tools, then system, then the conversation.
@@ -61,7 +61,10 @@ impl<S: Sink> PromptWriter<'_, S> {
                 return Ok(());
             }
             let [role] = writer.walk(item).pick(["role"])?;
-            is_over = role.is_some_and(|role| role.of(writer.body) == USER);
+            is_over = role.is_some_and(|role| {
+                let role = decode(role.of(writer.body));
+                role.as_deref() == Some(USER)
+            });
             writer.message(item)
         })
     }

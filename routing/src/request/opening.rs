@@ -74,7 +74,8 @@ mod tests {
         for more in [TURN.to_owned(), format!("{TURN},{TURN}")] {
             assert_eq!(chat(&format!("{SYSTEM},{FIRST},{more}")), first, "{more}");
         }
-        let parts = r#"{"content":[{"type":"text","text":"what is a g\u006fat?"}],"role":"user"}"#;
+        let parts =
+            r#"{"content":[{"type":"text","text":"what is a g\u006fat?"}],"role":"us\u0065r"}"#;
         assert_eq!(chat(&format!("{SYSTEM},{parts},{TURN}")), first);
         for other in [FIRST.to_owned(), format!("{SYSTEM},{TURN}")] {
             assert_ne!(chat(&other), first, "{other}");
