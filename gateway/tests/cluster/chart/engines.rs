@@ -138,3 +138,27 @@ fn cliques_of_one_service_are_one_set() {
         json!([["decode", "decode", 2], ["prefill", "prefill", 4]])
     );
 }
+
+#[test]
+fn replicas_are_left_to_an_autoscaler() {
+    let objects = stack("examples/stack-autoscaling.yaml");
+    let engines = find(&objects, "Deployment", "vllm");
+    assert_eq!(engines["spec"]["replicas"], Value::Null);
+    let scaled = &find(&objects, "ScaledObject", "warmgate-main")["spec"];
+    assert_eq!(scaled["scaleTargetRef"]["name"], "vllm");
+    let triggers = scaled["triggers"].as_array().unwrap();
+    let queries: Vec<_> = triggers
+        .iter()
+        .map(|trigger| trigger["metadata"]["query"].as_str().unwrap())
+        .collect();
+    let series = |metric: &str| {
+        format!("sum({metric}{{namespace=\"default\",job=\"warmgate-admin\",pool=\"main\"}})")
+    };
+    let expected = [
+        "warmgate_queued_prefill_tokens",
+        "warmgate_inflight_prompt_tokens",
+    ];
+    assert_eq!(queries, expected.map(series));
+    // What the queries select by is what Prometheus calls the Service that it reads.
+    find(&objects, "Service", "warmgate-admin");
+}
