@@ -88,16 +88,16 @@ impl Api {
         name
     }
 
-    /// Waits until the objects of a collection are as expected.
+    /// Waits until the objects of a collection are as expected. One that is not there yet is waited
+    /// for: a kind is served a moment after it is defined.
     pub async fn until_list(&self, path: &str, expected: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let mut list = self.get(path).await.unwrap();
-            let items = serde_json::from_value::<Vec<Value>>(list["items"].take()).unwrap();
-            if expected(&items) {
-                return items;
+            let listed = self.get(path).await.map(|mut list| list["items"].take());
+            match &listed {
+                Ok(Value::Array(items)) if expected(items) => return items.clone(),
+                _ => assert!(Instant::now() < deadline, "{path}: {listed:#?}"),
             }
-            assert!(Instant::now() < deadline, "{items:#?}");
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
