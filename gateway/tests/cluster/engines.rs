@@ -32,3 +32,11 @@ pub fn fast() -> EngineConfig {
         ..EngineConfig::default()
     }
 }
+
+/// The settings of an engine that takes about 50 ms for each token.
+pub fn slow() -> EngineConfig {
+    EngineConfig {
+        speed: 0.3,
+        ..EngineConfig::default()
+    }
+}

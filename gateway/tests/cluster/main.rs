@@ -26,8 +26,11 @@ mod relay;
 mod slices;
 mod table;
 mod usage;
+mod witness;
 
+mod addresses;
 mod churn;
+mod draining;
 mod harness;
 mod outage;
 mod permissions;

@@ -21,7 +21,7 @@ const OUTAGE_S: (&str, u64) = ("WARMGATE_CLUSTER_OUTAGE_S", 30);
 /// From the return of the API server until the table is right.
 const RIGHT_WITHIN: Duration = Duration::from_secs(10);
 /// The longest that a watch may say nothing, and some time to notice.
-const FOUND_OUT_WITHIN: Duration = Duration::from_secs(80);
+const FOUND_OUT_WITHIN: Duration = Duration::from_secs(50);
 /// Times that staleness is seen to rise.
 const RISES_MIN: u32 = 3;
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::control_plane::{Api, object};
 use crate::engines::PORT;
 use crate::pods::Pod;
+use crate::witness::version;
 
 const DISCOVERY: &str = "discovery.k8s.io/v1";
 
@@ -42,6 +43,13 @@ pub const UNREADY: Conditions = Conditions {
     ready: false,
     serving: false,
     terminating: false,
+};
+
+/// A pod that has been told to go away and still answers.
+pub const TERMINATING: Conditions = Conditions {
+    ready: false,
+    serving: true,
+    terminating: true,
 };
 
 impl Endpoint {
@@ -135,11 +143,12 @@ impl Slice {
         done.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", self.name));
     }
 
-    /// Replaces it as a whole, which costs the API server less than an apply.
-    pub async fn replace(&self, api: &Api) {
+    /// Replaces it as a whole, which costs the API server less than an apply, and returns its
+    /// resource version.
+    pub async fn replace(&self, api: &Api) -> u64 {
         let path = format!("{}/{}", slices_path(&self.namespace), self.name);
         let done = api.replace(&path, &self.to_json()).await;
-        done.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", self.name));
+        version(&done.unwrap_or_else(|refusal| panic!("{}: {refusal:?}", self.name)))
     }
 }
 
