@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use warmgate_loadtest::engine::EngineHandle;
 
-use crate::control_plane::ControlPlane;
-use crate::gateway_process::{GatewayProcess, PATIENCE};
+use crate::control_plane::{ControlPlane, shared};
+use crate::gateway_process::{GatewayProcess, PATIENCE, Start};
 use crate::http_client;
 use crate::in_cluster::{gateway_of, start_pods};
 use crate::load::Load;
@@ -184,4 +184,63 @@ async fn a_network_that_says_nothing_is_found_out() {
     let took = until_equal(&scene.gateway, &truth, back, RIGHT_WITHIN).await;
     println!("silence: found out after {found_out:?}, right {took:?} after its end");
     scene.end_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_restored_from_a_backup_is_followed_back() {
+    let mut scene = scene("restored", GROUP + 2).await;
+    let plane = &mut scene.plane;
+    plane.kill_api_server();
+    plane.kill_etcd();
+    plane.save_data();
+    plane.start_etcd();
+    plane.start_api_server().await;
+    // What is written now will never have been.
+    let (api, pods) = (*plane.api(), &scene.pods);
+    slice(0, &pods[..1]).apply(&api).await;
+    slice(3, &pods[6..]).apply(&api).await;
+    let truth = of_api(&api, &scene.namespace).await;
+    until_equal(&scene.gateway, &truth, Instant::now(), PATIENCE).await;
+    assert_ne!(truth, scene.before);
+
+    let plane = &mut scene.plane;
+    plane.kill_api_server();
+    plane.kill_etcd();
+    plane.restore_data();
+    plane.start_etcd();
+    plane.start_api_server().await;
+    let back = Instant::now();
+    let truth = of_api(&api, &scene.namespace).await;
+    assert_eq!(truth, scene.before);
+    until_equal(&scene.gateway, &truth, back, RIGHT_WITHIN).await;
+    scene.load.stop().await.assert_sound();
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_there_before_its_api_server_waits_for_it() {
+    let plane = shared().await;
+    let namespace = plane.api().namespace("early").await;
+    let mut way = Relay::start(plane.server()).await;
+    way.cut().await;
+    let kubeconfig = plane.admin_kubeconfig_through(way.address);
+    let gateway = Start::default()
+        .arguments(&["--service", &format!("{namespace}/model")])
+        .arguments(&["--kubeconfig", kubeconfig.to_str().unwrap()])
+        .run()
+        .await;
+    let ready = http_client::get(gateway.admin, "/ready").await.unwrap();
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    way.mend().await;
+    // Neither is the Service there yet.
+    service(plane.api(), &namespace, "model").await;
+    let (_engines, pods) = start_pods(plane.api(), &namespace, GROUP + 3, 1).await;
+    slice(0, &pods).apply(plane.api()).await;
+    gateway
+        .until_endpoints(|rows| rows.iter().any(|row| row["usable"] == true))
+        .await;
+    assert_eq!(
+        http_client::ask(gateway.listen).await.status,
+        StatusCode::OK
+    );
+    assert!(!is_degraded(&gateway).await);
 }

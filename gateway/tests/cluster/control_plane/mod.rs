@@ -30,6 +30,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Its token; the API server is on a loopback of its own.
 const ADMIN_TOKEN: &str = "admin-of-a-cluster-for-tests";
 
+/// Folders of etcd.
+const DATA: &str = "etcd";
+const BACKUP: &str = "backup";
+
 /// A running control plane; killed when dropped.
 pub struct ControlPlane {
     name: String,
@@ -116,11 +120,24 @@ impl ControlPlane {
         self.etcd = None;
     }
 
+    /// Copies the data, as for a backup; etcd must not run.
+    pub fn save_data(&self) {
+        assert!(self.etcd.is_none());
+        copy(&self.folder.join(DATA), &self.folder.join(BACKUP));
+    }
+
+    /// Makes the data what was saved, whatever has been written since; etcd must not run.
+    pub fn restore_data(&self) {
+        assert!(self.etcd.is_none());
+        std::fs::remove_dir_all(self.folder.join(DATA)).unwrap();
+        copy(&self.folder.join(BACKUP), &self.folder.join(DATA));
+    }
+
     /// Starts etcd on the data of the one that was killed.
     pub fn start_etcd(&mut self) {
         let (client, peer) = (self.etcd_client, self.etcd_peer);
         let arguments = [
-            format!("--data-dir={}", self.folder.join("etcd").display()),
+            format!("--data-dir={}", self.folder.join(DATA).display()),
             "--name=only".to_owned(),
             "--log-level=warn".to_owned(),
             // Nothing here outlives the machine.
@@ -253,6 +270,20 @@ impl ControlPlane {
             program.assert_running();
             let is_late = Instant::now() >= deadline;
             assert!(!is_late, "no {what}\n{}", program.last_words());
+        }
+    }
+}
+
+/// Copies a folder with all that is below it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).unwrap();
         }
     }
 }
