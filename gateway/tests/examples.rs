@@ -154,6 +154,16 @@ fn alias() {
 }
 
 #[test]
+fn mirror() {
+    let config = load("mirror.yaml");
+    let route = config.routes.of("chat").next().unwrap();
+    let mirror = route.mirror.as_ref().unwrap();
+    assert_eq!(mirror.target.pool, "next");
+    assert_eq!(mirror.share.percent(), 5.0);
+    assert_eq!(config.forward.mirrored_requests, 32);
+}
+
+#[test]
 fn every_example_is_tested() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples");
     let here = include_str!("examples.rs");

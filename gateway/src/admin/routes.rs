@@ -88,7 +88,8 @@ pub(super) const ROUTES: &[AdminRoute] = &[
                   are tried: `name`, `model`, `match`, `sticky` (conversation, api_key or \
                   nothing), `force_target`, and for each of `targets` its `name`, `pool`, \
                   `served_model` (null: the client's), `weight`, and `share` of the route's \
-                  conversations, 0 to 1.",
+                  conversations, 0 to 1. `mirror` (null: none) has `pool`, `served_model` and \
+                  `percent` of the requests that are copied.",
         statuses: &[200],
         handler: || get(route_list),
     },

@@ -63,6 +63,9 @@ impl Fleet {
             route.targets.iter().map(named)
         });
         self.metrics.know_targets(targets);
+        let mirrored = config.routes.all().filter(|route| route.mirror.is_some());
+        let mirrored = mirrored.map(|route| Arc::clone(&route.name));
+        self.metrics.know_mirrors(mirrored);
         Live {
             routes: config.routes.clone(),
             pools: self

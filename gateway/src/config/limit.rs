@@ -51,4 +51,7 @@ pub(super) const CAPACITY_TOKENS_MAX: u64 = 1_000_000_000_000;
 pub(super) const SCRAPE_INTERVAL_MS_MIN: u64 = 50;
 /// Half of the age at which routing takes a report for stale.
 pub(super) const SCRAPE_INTERVAL_MS_MAX: u64 = 5_000;
+/// Most copies for mirrors that may be under way; each holds a request's body.
+pub const MIRRORED_REQUESTS_MAX: usize = 4_096;
+pub(super) const PERCENT_MAX: f64 = 100.0;
 pub(super) const WEIGHT_MAX: u32 = 1_000_000;

@@ -123,6 +123,7 @@ fn forward(raw: &RawForward) -> Forward {
         idle_timeout: seconds(raw.idle_timeout_s),
         keepalive: seconds(raw.keepalive_s),
         keepalive_connections: raw.keepalive_connections,
+        mirrored_requests: raw.mirrored_requests,
     }
 }
 

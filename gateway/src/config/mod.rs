@@ -110,6 +110,8 @@ pub struct Forward {
     pub keepalive: Option<Duration>,
     /// Unused connections kept in all.
     pub keepalive_connections: usize,
+    /// Most copies for mirrors under way.
+    pub mirrored_requests: usize,
 }
 
 /// Where the access log goes.

@@ -146,6 +146,10 @@ pub struct RawForward {
     /// Unused connections kept in all. A change needs a restart.
     #[garde(range(max = limit::KEEPALIVE_CONNECTIONS_MAX))]
     pub keepalive_connections: usize,
+    /// Most copies for mirrors under way at one time, in this process; further requests are not
+    /// copied. Each holds the body of its request in memory.
+    #[garde(range(max = limit::MIRRORED_REQUESTS_MAX))]
+    pub mirrored_requests: usize,
 }
 
 impl Default for RawForward {
@@ -157,6 +161,7 @@ impl Default for RawForward {
             idle_timeout_s: 300,
             keepalive_s: 4,
             keepalive_connections: 1_024,
+            mirrored_requests: 64,
         }
     }
 }

@@ -43,6 +43,10 @@ pub struct RawRoute {
     /// Where it goes: each target gets as large a share of conversations as its weight is of all.
     #[garde(length(max = limit::TARGETS_MAX), dive)]
     pub targets: Vec<RawTarget>,
+    /// Where some of the requests are copied to; where absent, nowhere.
+    #[garde(dive)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<RawMirror>,
 }
 
 impl RawRoute {
@@ -57,6 +61,7 @@ impl RawRoute {
             sticky_by: RawStickyBy::default(),
             force_target: false,
             targets: vec![target],
+            mirror: None,
         }
     }
 }
@@ -139,4 +144,26 @@ impl RawTarget {
             model: None,
         }
     }
+}
+
+/// A pool that gets copies of a route's requests. Answers to copies are read and thrown away;
+/// clients never wait for them. Copies carry `x-warmgate-mirror: 1`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct RawMirror {
+    /// Name of the pool.
+    pub pool: String,
+    /// Model name to send to the pool; where absent, the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// How many of the route's requests are copied, each drawn by itself; the least is a millionth
+    /// of all.
+    #[garde(range(min = 0.0, max = limit::PERCENT_MAX))]
+    #[serde(default = "default_percent")]
+    pub percent: f64,
+}
+
+fn default_percent() -> f64 {
+    limit::PERCENT_MAX
 }

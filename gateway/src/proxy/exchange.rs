@@ -8,18 +8,19 @@ use http::{HeaderName, HeaderValue};
 use pingora::connectors::http::Connector;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use warmgate_routing::Sent;
 use warmgate_routing::feedback::Reported;
 use warmgate_routing::health::Failure;
 use warmgate_routing::request::Api;
+use warmgate_routing::{Sent, Tokens};
 
 use crate::proxy::context::Context;
+use crate::proxy::mirror::{Mirrors, Original};
 use crate::proxy::plan::{self, Incoming, Plan};
 use crate::proxy::relay::{Passage, Relay};
 use crate::proxy::retry::{self, Answered, Outgoing};
 use crate::proxy::stop::Stop;
 use crate::proxy::{body, headers};
-use crate::stream::ModelRewriter;
+use crate::stream::{ModelRewriter, Usage};
 
 /// Rows of a decision in a header; clients bound the size of headers, many at 8 KiB.
 const HEADER_ROWS_MAX: usize = 8;
@@ -29,7 +30,7 @@ const HEADER_ROWS_MAX: usize = 8;
 /// # Errors
 /// As [`Stop`] says; nothing has been written where it asks for an answer.
 pub async fn serve(
-    connector: &Connector,
+    (connector, mirrors): (&Connector, &Mirrors),
     session: &mut Session,
     api: Api,
     context: &mut Context,
@@ -58,6 +59,13 @@ pub async fn serve(
     })?;
     context.note_plan(&plan, received.elapsed());
     note_oddities(&plan);
+    mirrors.note(&Original {
+        live: &live,
+        plan: &plan,
+        header: request,
+        body: &body,
+        request_id: &context.request_id,
+    });
     let mut header = headers::for_endpoint(request, plan.body.len(), &context.request_id)
         .map_err(|error| Stop::bug(format!("request header refused: {error}")))?;
     if plan.name_in_answer().is_some() {
@@ -132,15 +140,15 @@ async fn relay(
         }
     }
     if status.is_success() {
-        learn(plan, &sent, context);
+        context.predicted = learn(plan, &sent, &mut context.heard.usage);
     }
     outcome
 }
 
-/// What the answer tells of the endpoint's cache.
-fn learn(plan: &Plan<'_>, sent: &Sent, context: &mut Context) {
+/// What the answer tells of the endpoint's cache. Returns what had been predicted of it, in the
+/// engine's count, where the engine has told what was.
+pub fn learn(plan: &Plan<'_>, sent: &Sent, usage: &mut Usage) -> Option<Tokens> {
     let pool = plan.way.pool;
-    let usage = &mut context.heard.usage;
     let caches = pool.metrics.caches();
     usage.cached = caches.heard(&sent.endpoint.spec.authority, *usage);
     let reported = Reported {
@@ -151,10 +159,10 @@ fn learn(plan: &Plan<'_>, sent: &Sent, context: &mut Context) {
     let lesson = pool
         .router
         .reported(sent, model, &plan.prompt, reported, Instant::now());
-    context.predicted = lesson.reported.map(|_| lesson.predicted);
     if lesson.lost {
         pool.note_cache_lost(&sent.endpoint, &lesson);
     }
+    lesson.reported.map(|_| lesson.predicted)
 }
 
 /// What puts the client's name for the model into the answer, where the engine has another.

@@ -12,6 +12,8 @@ pub const ENDPOINT: HeaderName = HeaderName::from_static("x-warmgate-endpoint");
 /// In an answer: name of the route's target that the request went to. In a request: the target that
 /// is asked for, where its route allows that.
 pub const TARGET: HeaderName = HeaderName::from_static("x-warmgate-target");
+/// In a request to an endpoint: it is a copy for a mirror, whose answer nobody reads.
+pub const MIRROR: HeaderName = HeaderName::from_static("x-warmgate-mirror");
 /// In a request: asks for the decision.
 pub const EXPLAIN: HeaderName = HeaderName::from_static("x-warmgate-explain");
 /// In an answer: the decision as one line of JSON.

@@ -88,6 +88,14 @@ impl Live {
     /// Where no route takes it, or it asks for a target that does not exist.
     pub fn way(&self, asked: &Asked<'_>, rng: &mut dyn RngCore) -> Result<Way<'_>, GatewayError> {
         let choice = asked.choose(&self.routes, || self.models(), rng)?;
+        self.way_of(choice)
+    }
+
+    /// The way to a target that is chosen.
+    ///
+    /// # Errors
+    /// Never, unless an invariant is broken: the pools of all targets exist.
+    pub fn way_of<'a>(&'a self, choice: TargetChoice<'a>) -> Result<Way<'a>, GatewayError> {
         let target = choice.target;
         let pool = self
             .pool(&target.pool)

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! inference POST   body -> plan (parse, route, hash, decide) -> retry { forward } -> relay
+//!                  and beside it, for some: a copy to the route's mirror
 //! anything else    passthrough: Pingora's own loop, to a lightly loaded endpoint
 //! both             context: what is known of the request, counted and logged at its end
 //! ```
@@ -36,6 +37,7 @@ pub mod forward;
 pub mod headers;
 pub mod ledger;
 pub mod live;
+pub mod mirror;
 mod models;
 pub mod passthrough;
 pub mod plan;
@@ -49,13 +51,15 @@ pub mod underway;
 use context::Context;
 use ledger::Ledger;
 use live::Live;
+use mirror::Mirrors;
 use stop::Stop;
 use underway::UnderwayCount;
 
 /// The proxy service: what Pingora calls for each request.
 pub struct Gateway {
     live: Arc<ArcSwap<Live>>,
-    connector: Connector,
+    connector: Arc<Connector>,
+    mirrors: Mirrors,
     ledger: Ledger,
     underway: UnderwayCount,
     is_draining: Arc<AtomicBool>,
@@ -71,9 +75,11 @@ impl Gateway {
         is_draining: Arc<AtomicBool>,
         connector: Option<ConnectorOptions>,
     ) -> Gateway {
+        let connector = Arc::new(Connector::new(connector));
         Gateway {
             live,
-            connector: Connector::new(connector),
+            mirrors: Mirrors::new(Arc::clone(&connector)),
+            connector,
             ledger,
             underway,
             is_draining,
@@ -130,7 +136,8 @@ impl ProxyHttp for Gateway {
             (Some(Err(error)), _) => answer::error(session, context, error).await?,
             (None, None) => return Ok(false),
             (None, Some(api)) => {
-                let outcome = exchange::serve(&self.connector, session, api, context).await;
+                let senders = (&*self.connector, &self.mirrors);
+                let outcome = exchange::serve(senders, session, api, context).await;
                 return finish(session, context, outcome).await;
             }
         }

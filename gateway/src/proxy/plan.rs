@@ -50,6 +50,16 @@ pub struct Incoming<'a> {
     pub explain: bool,
 }
 
+impl<'a> Incoming<'a> {
+    fn asked(&self, request: &'a InferenceRequest<'a>) -> Asked<'a> {
+        Asked {
+            path: self.path,
+            headers: self.headers,
+            request,
+        }
+    }
+}
+
 /// Why there is no plan.
 pub struct Refusal {
     /// What the client is told.
@@ -72,14 +82,33 @@ impl<E: Into<GatewayError>> From<E> for Refusal {
 /// # Errors
 /// Where the body cannot be read, no route takes it, or no endpoint is there.
 pub fn make<'a>(live: &'a Live, incoming: &Incoming<'_>) -> Result<Plan<'a>, Refusal> {
-    let body = incoming.body;
-    let request = InferenceRequest::parse(incoming.api, body)?;
-    let asked = Asked {
-        path: incoming.path,
-        headers: incoming.headers,
-        request: &request,
-    };
+    let request = InferenceRequest::parse(incoming.api, incoming.body)?;
+    let asked = incoming.asked(&request);
     let way = with_rng(|rng| live.way(&asked, rng))?;
+    let wanted = live.forward.retries + 1;
+    toward(live, incoming, &asked, way, wanted)
+}
+
+/// Plans the copy of a request for the mirror of its route, to be sent once.
+///
+/// # Errors
+/// As [`make`], and where the route has no mirror.
+pub fn copy<'a>(live: &'a Live, incoming: &Incoming<'_>) -> Result<Plan<'a>, Refusal> {
+    let request = InferenceRequest::parse(incoming.api, incoming.body)?;
+    let asked = incoming.asked(&request);
+    let choice = asked.mirror(&live.routes).ok_or(GatewayError::NoEndpoint)?;
+    toward(live, incoming, &asked, live.way_of(choice)?, 1)
+}
+
+/// Plans one request for a target that is chosen, with that many endpoints.
+fn toward<'a>(
+    live: &Live,
+    incoming: &Incoming<'_>,
+    asked: &Asked<'_>,
+    way: Way<'a>,
+    wanted: usize,
+) -> Result<Plan<'a>, Refusal> {
+    let request = asked.request;
     let refuse = |error: GatewayError| Refusal {
         error,
         target: Some(way.choice.name()),
@@ -96,7 +125,7 @@ pub fn make<'a>(live: &'a Live, incoming: &Incoming<'_>) -> Result<Plan<'a>, Ref
         model: served,
         prompt: &prompt,
         session,
-        wanted: live.forward.retries + 1,
+        wanted,
         explain: incoming.explain,
     };
     let decided = with_rng(|rng| way.pool.router.decide(&ask, Instant::now(), rng));
@@ -105,6 +134,7 @@ pub fn make<'a>(live: &'a Live, incoming: &Incoming<'_>) -> Result<Plan<'a>, Ref
     let is_stripped = stripped.is_some();
     let renamed = way.rename.and_then(|name| request.rewritten(Some(name)));
     let rewritten = renamed.or(stripped).map(Bytes::from);
+    let body = incoming.body;
     Ok(Plan {
         api: incoming.api,
         model: model.to_owned(),

@@ -11,7 +11,7 @@ use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use warmgate_routing::endpoint::Serving;
 use warmgate_routing::health::Failure;
-use warmgate_routing::{Choice, Sent};
+use warmgate_routing::{Choice, Endpoint, Sent};
 
 use crate::config::Forward;
 use crate::error::GatewayError;
@@ -124,18 +124,7 @@ async fn attempt(
     outgoing: &Outgoing<'_>,
 ) -> Result<Attempt, Stop> {
     let pool = outgoing.plan.way.pool;
-    let mut stale = 0;
-    let outcome = loop {
-        let header = headers::addressed(outgoing.header, &choice.endpoint)
-            .map_err(|error| Stop::bug(format!("host refused: {error}")))?;
-        let body = &outgoing.plan.body;
-        let sent = forward::send(connector, &choice.endpoint, header, body, outgoing.forward);
-        match sent.await {
-            Err(AttemptError::Stale) if stale < STALE_MAX => stale += 1,
-            outcome => break outcome,
-        }
-    };
-    let cause = match outcome {
+    let cause = match send(connector, &choice.endpoint, outgoing).await? {
         Ok(answer) => return Ok(judge(pool, choice, answer)),
         Err(AttemptError::TimedOut) => {
             pool.note_failure(&choice.endpoint, Failure::Broken);
@@ -154,6 +143,28 @@ async fn attempt(
             Attempt::Failed(GatewayError::EndpointBroken, RetryReason::Broken)
         }
     })
+}
+
+/// Sends the request to one endpoint, past connections that have gone stale.
+///
+/// # Errors
+/// Where the endpoint's host is no header; whatever goes wrong on the way is the value.
+pub async fn send(
+    connector: &Connector,
+    endpoint: &Endpoint,
+    outgoing: &Outgoing<'_>,
+) -> Result<Result<Answer, AttemptError>, Stop> {
+    let mut stale = 0;
+    loop {
+        let header = headers::addressed(outgoing.header, endpoint)
+            .map_err(|error| Stop::bug(format!("host refused: {error}")))?;
+        let body = &outgoing.plan.body;
+        let sent = forward::send(connector, endpoint, header, body, outgoing.forward);
+        match sent.await {
+            Err(AttemptError::Stale) if stale < STALE_MAX => stale += 1,
+            outcome => return Ok(outcome),
+        }
+    }
 }
 
 /// Learns from the status of an answer, and whether to look for a better one.

@@ -43,6 +43,8 @@ pub enum TargetReason {
     Forced,
     /// The split key, which came from there, falls on it.
     Split(KeySource),
+    /// It is the route's mirror.
+    Mirror,
 }
 
 /// A target by its names, for what outlives the configuration that a request began with.
@@ -72,8 +74,8 @@ impl Asked<'_> {
         known: impl FnOnce() -> Vec<String>,
         rng: &mut dyn RngCore,
     ) -> Result<TargetChoice<'r>, GatewayError> {
-        let model = self.request.model.as_deref().unwrap_or_default();
-        let Some(route) = routes.find(model, self.path, self.headers) else {
+        let Some(route) = self.route(routes) else {
+            let model = self.request.model.as_deref().unwrap_or_default();
             return Err(no_route(routes, model, known()));
         };
         let (target, reason) = match self.forced(route)? {
@@ -85,6 +87,23 @@ impl Asked<'_> {
             target,
             reason,
         })
+    }
+
+    /// The mirror of the route that takes this request, where it has one.
+    #[must_use]
+    pub fn mirror<'r>(&self, routes: &'r Routes) -> Option<TargetChoice<'r>> {
+        let route = self.route(routes)?;
+        let mirror = route.mirror.as_ref()?;
+        Some(TargetChoice {
+            route,
+            target: &mirror.target,
+            reason: TargetReason::Mirror,
+        })
+    }
+
+    fn route<'r>(&self, routes: &'r Routes) -> Option<&'r Route> {
+        let model = self.request.model.as_deref().unwrap_or_default();
+        routes.find(model, self.path, self.headers)
     }
 
     fn forced<'r>(&self, route: &'r Route) -> Result<Option<&'r Target>, GatewayError> {
@@ -176,6 +195,7 @@ impl TargetReason {
             TargetReason::Only => "only_target",
             TargetReason::Forced => "forced",
             TargetReason::Split(source) => source.as_str(),
+            TargetReason::Mirror => "mirror",
         }
     }
 }
@@ -207,6 +227,11 @@ pub fn shown_route(route: &Route) -> Value {
         "sticky": route.stickiness,
         "force_target": route.takes_force,
         "targets": route.targets.iter().map(target).collect::<Vec<_>>(),
+        "mirror": route.mirror.as_ref().map(|mirror| json!({
+            "pool": mirror.target.pool,
+            "served_model": mirror.target.model,
+            "percent": mirror.share.percent(),
+        })),
     })
 }
 

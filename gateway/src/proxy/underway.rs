@@ -19,6 +19,16 @@ impl UnderwayCount {
         Underway(Arc::clone(&self.0))
     }
 
+    /// One more, where there are fewer than `limit`.
+    #[must_use]
+    pub fn enter_below(&self, limit: usize) -> Option<Underway> {
+        let more = |now: usize| (now < limit).then_some(now + 1);
+        let entered = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        entered.is_ok().then(|| Underway(Arc::clone(&self.0)))
+    }
+
     /// How many now.
     #[must_use]
     pub fn get(&self) -> usize {
@@ -29,5 +39,26 @@ impl UnderwayCount {
 impl Drop for Underway {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_as_the_limit_and_no_more_until_one_ends() {
+        let count = UnderwayCount::default();
+        let first = count.enter_below(2);
+        let second = count.enter_below(2);
+        assert!(first.is_some() && second.is_some());
+        assert!(count.enter_below(2).is_none());
+        assert_eq!(count.get(), 2);
+        drop(first);
+        assert!(count.enter_below(2).is_some(), "and dropped at once");
+        assert_eq!(count.get(), 1);
+        drop(second);
+        assert_eq!(count.get(), 0);
+        assert!(count.enter_below(0).is_none());
     }
 }

@@ -21,6 +21,7 @@ mod feedback;
 mod kubernetes;
 mod leaving;
 mod lifecycle;
+mod mirrors;
 mod model_names;
 mod routing;
 mod splits;

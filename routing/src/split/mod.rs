@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `weight_line` | key and weights -> target |
 //! | `key` | request -> key |
+//! | `mirror` | which requests are copied |
 //!
 //! ```
 //! use warmgate_routing::split::{Identity, SplitKey, Weighted, choose};
@@ -45,9 +46,11 @@
 //! ```
 
 mod key;
+mod mirror;
 #[cfg(test)]
 mod tests;
 mod weight_line;
 
 pub use key::{ApiKey, Caller, KeySource, SplitKey, Stickiness};
+pub use mirror::MirrorShare;
 pub use weight_line::{Identity, Weighted, choose};

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use warmgate_routing::split::Stickiness;
+use warmgate_routing::split::{MirrorShare, Stickiness};
 
-use super::{Match, PathMatch, Route, Routes, Target};
+use super::{Match, Mirror, PathMatch, Route, Routes, Target};
 use crate::config::error::{At, Problems};
 use crate::config::raw::RawConfig;
-use crate::config::raw_routes::{RawMatch, RawRoute, RawStickyBy, RawTarget};
+use crate::config::raw_routes::{RawMatch, RawMirror, RawRoute, RawStickyBy, RawTarget};
 use crate::config::{ANY_MODEL, limit};
+
+/// What the target of a mirror is called where one is named.
+const MIRROR_NAME: &str = "mirror";
 
 /// What the rules mean; none where a problem was noted.
 pub(in crate::config) fn meaning(raw: &RawConfig, problems: &mut Problems<'_>) -> Option<Routes> {
@@ -48,7 +51,10 @@ fn rules(raw: &[RawRoute], pools: &[&str], at: &At, problems: &mut Problems<'_>)
         let named = model_name(&rule.model, &at.at("model"), problems);
         let matching = matching(&rule.matching, &at.at("match"), problems);
         let targets = targets(&rule.targets, &at.at("targets"), pools, problems);
-        let (Some(()), Some(matching), Some(targets)) = (named, matching, targets) else {
+        let mirror = mirror(rule.mirror.as_ref(), &at.at("mirror"), pools, problems);
+        let (Some(()), Some(matching), Some(targets), Some(mirror)) =
+            (named, matching, targets, mirror)
+        else {
             routes = None;
             continue;
         };
@@ -71,6 +77,7 @@ fn rules(raw: &[RawRoute], pools: &[&str], at: &At, problems: &mut Problems<'_>)
                 stickiness: stickiness(rule),
                 takes_force: rule.force_target,
                 targets,
+                mirror,
             });
         }
     }
@@ -242,25 +249,54 @@ fn target(raw: &RawTarget, at: &At, pools: &[&str], problems: &mut Problems<'_>)
         );
         return problems.note(&at.at("name"), problem);
     }
-    if !pools.contains(&raw.pool.as_str()) {
-        let problem = format!("no pool is called `{}`: there is {}", raw.pool, list(pools));
-        return problems.note(&at.at("pool"), problem);
-    }
-    if let Some(model) = &raw.model {
-        let at = at.at("model");
-        model_name(model, &at, problems)?;
-        if model == ANY_MODEL {
-            let problem =
-                "`*` is no name to send: write one, or leave the key out for the client's";
-            return problems.note(&at, problem);
-        }
-    }
+    pool(&raw.pool, at, pools, problems)?;
+    served_model(raw.model.as_deref(), at, problems)?;
     Some(Target {
         name: name.as_str().into(),
         pool: raw.pool.clone(),
         weight: raw.weight,
         model: raw.model.clone(),
     })
+}
+
+/// None where a problem was noted.
+fn mirror(
+    raw: Option<&RawMirror>,
+    at: &At,
+    pools: &[&str],
+    problems: &mut Problems<'_>,
+) -> Option<Option<Mirror>> {
+    let Some(raw) = raw else { return Some(None) };
+    pool(&raw.pool, at, pools, problems)?;
+    served_model(raw.model.as_deref(), at, problems)?;
+    // What is outside of the range has been said already.
+    let share = MirrorShare::from_percent(raw.percent)?;
+    let target = Target {
+        name: MIRROR_NAME.into(),
+        pool: raw.pool.clone(),
+        weight: 0,
+        model: raw.model.clone(),
+    };
+    Some(Some(Mirror { target, share }))
+}
+
+fn pool(name: &str, at: &At, pools: &[&str], problems: &mut Problems<'_>) -> Option<()> {
+    if pools.contains(&name) {
+        return Some(());
+    }
+    let problem = format!("no pool is called `{name}`: there is {}", list(pools));
+    problems.note(&at.at("pool"), problem)
+}
+
+fn served_model(model: Option<&str>, at: &At, problems: &mut Problems<'_>) -> Option<()> {
+    let Some(model) = model else { return Some(()) };
+    let at = at.at("model");
+    model_name(model, &at, problems)?;
+    if model == ANY_MODEL {
+        let problem = "`*` is no name to send: write one, or leave the key out for the client's";
+        return problems.note(&at, problem);
+    }
+    Some(())
 }
 
 fn list(pools: &[&str]) -> String {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use warmgate_routing::split::{Identity, Stickiness, Weighted};
+use warmgate_routing::split::{Identity, MirrorShare, Stickiness, Weighted};
 
 mod matching;
 mod meaning;
@@ -39,6 +39,17 @@ pub struct Route {
     pub takes_force: bool,
     /// At least one; names are unique.
     pub targets: Vec<Target>,
+    /// Where some of its requests are copied to.
+    pub mirror: Option<Mirror>,
+}
+
+/// A pool that gets copies of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mirror {
+    /// The pool and the model's name there. It takes no part in the route's split.
+    pub target: Target,
+    /// How many of the requests are copied.
+    pub share: MirrorShare,
 }
 
 /// A pool, the model's name there, and its share.

@@ -330,6 +330,22 @@ const ROUTES: Table = &[
         "[{model: m, targets: [{pool: a, weight: 1000001}]}]",
         "routes[0].targets[0].weight: greater than 1000000",
     ),
+    (
+        "[{model: m, targets: [{pool: a}], mirror: {pool: c}}]",
+        "routes[0].mirror.pool: no pool is called `c`: there is `a`, `b`",
+    ),
+    (
+        "[{model: m, targets: [{pool: a}], mirror: {pool: b, model: '*'}}]",
+        "routes[0].mirror.model: `*` is no name to send",
+    ),
+    (
+        "[{model: m, targets: [{pool: a}], mirror: {pool: b, percent: 100.1}}]",
+        "routes[0].mirror.percent: greater than 100",
+    ),
+    (
+        "[{model: m, targets: [{pool: a}], mirror: {pool: b, percent: -1}}]",
+        "routes[0].mirror.percent: lower than 0",
+    ),
 ];
 
 #[test]

@@ -39,6 +39,7 @@ fn the_defaults_are_what_is_documented() {
         idle_timeout: Some(Duration::from_secs(300)),
         keepalive: Some(Duration::from_secs(4)),
         keepalive_connections: 1_024,
+        mirrored_requests: 64,
     };
     assert_eq!(config.forward, forward);
     let pool = &config.pools[0];
@@ -61,6 +62,7 @@ forward:
   idle_timeout_s: 6
   keepalive_s: 0
   keepalive_connections: 7
+  mirrored_requests: 9
 response_headers: {endpoint: false, target: false}
 explain: true
 access_log: {path: access.log}
@@ -86,6 +88,7 @@ routes:
     sticky_by: api_key
     force_target: true
     targets: [{name: new, pool: chat, model: qwen-new}, {pool: code, weight: 0}]
+    mirror: {pool: code, model: qwen-next, percent: 2.5}
   - {model: coder, match: {path: /v1/completions}, sticky: false, targets: [{pool: chat}]}
   - {model: coder, targets: [{pool: code, model: qwen}]}
   - {model: "*", targets: [{pool: chat, weight: 5}]}
@@ -103,6 +106,7 @@ fn every_key_of_the_process_arrives() {
         idle_timeout: Some(Duration::from_secs(6)),
         keepalive: None,
         keepalive_connections: 7,
+        mirrored_requests: 9,
     };
     assert_eq!(config.forward, forward);
     assert!(!config.response_headers.endpoint && !config.response_headers.target);
@@ -154,6 +158,13 @@ fn every_key_of_pools_and_routes_arrives() {
         ("code".into(), "code".into(), 0),
     ];
     assert!(beta.targets.iter().map(target).eq(expected));
+    let mirror = beta.mirror.as_ref().unwrap();
+    assert_eq!(
+        (mirror.target.pool.as_str(), mirror.target.model.as_deref()),
+        ("code", Some("qwen-next"))
+    );
+    assert_eq!(mirror.share.percent(), 2.5);
+    assert!(coder.mirror.is_none());
     assert_eq!(completions.stickiness, Stickiness::Nothing);
     let coder = coder.main_target().unwrap();
     assert_eq!(

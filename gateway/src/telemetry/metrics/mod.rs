@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus::{Encoder as _, Registry, TextEncoder};
@@ -17,6 +17,7 @@ use warmgate_routing::health::Failure;
 
 mod family;
 mod fleet;
+mod mirrors;
 mod outcome;
 mod pool;
 mod reference;
@@ -24,6 +25,7 @@ mod targets;
 
 pub use family::{Family, Kind, TABLE};
 pub(crate) use fleet::known_cached_tokens;
+pub use mirrors::MirrorOutcome;
 pub use outcome::{AbortPhase, ErrorClass, Outcome, RetryReason};
 pub use pool::PoolMetrics;
 pub use reference::reference;
@@ -45,6 +47,7 @@ pub struct Metrics {
     families: Arc<Families>,
     unrouted: Arc<PoolMetrics>,
     targets: targets::Targets,
+    mirrors: mirrors::Mirrors,
     pools: Mutex<BTreeMap<String, Arc<PoolMetrics>>>,
     model_labels: Arc<Mutex<BTreeSet<String>>>,
     // Endpoints that have a counter, to be dropped with the endpoint.
@@ -87,6 +90,7 @@ impl Metrics {
             unrouted: Arc::new(PoolMetrics::new(UNROUTED, &families, &model_labels)),
             families,
             targets: targets::Targets::default(),
+            mirrors: mirrors::Mirrors::default(),
             pools: Mutex::default(),
             model_labels,
             failed: Mutex::default(),
@@ -136,6 +140,16 @@ impl Metrics {
     pub fn target_finished(&self, route: &Arc<str>, target: &Arc<str>, outcome: &Outcome<'_>) {
         self.targets
             .finished(&self.families, (route, target), outcome);
+    }
+
+    /// These are the routes with a mirror from now on. Others lose their series.
+    pub fn know_mirrors(&self, routes: impl Iterator<Item = Arc<str>>) {
+        self.mirrors.know(&self.families, routes);
+    }
+
+    /// A copy for the route's mirror has ended after that time, or was never made.
+    pub fn mirrored(&self, route: &str, outcome: MirrorOutcome, took: Option<Duration>) {
+        self.mirrors.ended(&self.families, route, outcome, took);
     }
 
     /// Fields or headers of one kind were taken out of a request. `kind` is a name in the code,

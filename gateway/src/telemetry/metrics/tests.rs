@@ -67,6 +67,8 @@ fn everything(metrics: &Metrics, pools: &[(String, Arc<Router>)]) {
     pool.left_unrenamed();
     metrics.know_targets([target("chat", "stable", 90)].into_iter());
     metrics.target_finished(&"chat".into(), &"stable".into(), &all);
+    metrics.know_mirrors(["chat".into()].into_iter());
+    metrics.mirrored("chat", MirrorOutcome::Ok, second);
     metrics.endpoint_failed("main", "a:1", Failure::Connect);
     metrics.stripped("kv_transfer_params", 1);
     metrics.scraped("main", true);
@@ -156,6 +158,35 @@ fn targets_have_series_while_they_are_in_the_configuration() {
         format!("weight{labels} 30"),
     ];
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn mirrors_have_series_while_their_routes_have_them() {
+    let metrics = Metrics::new();
+    let took = Some(Duration::from_secs(2));
+    let know = |route: &str| metrics.know_mirrors([Arc::<str>::from(route)].into_iter());
+    let shown = || {
+        let page = metrics.render(&[], Instant::now());
+        let shown = page
+            .lines()
+            .filter(|line| line.starts_with("warmgate_mirror_") && !line.contains("_bucket"));
+        let shown = shown.map(|line| line.trim_start_matches("warmgate_mirror_").to_owned());
+        shown.collect::<Vec<_>>()
+    };
+    metrics.mirrored("chat", MirrorOutcome::Ok, took);
+    assert!(shown().is_empty());
+    know("chat");
+    metrics.mirrored("chat", MirrorOutcome::Ok, took);
+    metrics.mirrored("chat", MirrorOutcome::Dropped, None);
+    let expected = [
+        r#"duration_seconds_sum{route="chat"} 2"#,
+        r#"duration_seconds_count{route="chat"} 1"#,
+        r#"requests_total{outcome="dropped",route="chat"} 1"#,
+        r#"requests_total{outcome="ok",route="chat"} 1"#,
+    ];
+    assert_eq!(shown(), expected);
+    know("other");
+    assert!(shown().is_empty());
 }
 
 #[test]
