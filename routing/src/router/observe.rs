@@ -14,6 +14,12 @@ use crate::units::Tokens;
 /// Cache of an endpoint that reports none. Guessing too low costs more than too high
 /// (measured: a quarter of the truth halves capacity, eight times the truth loses 14 %).
 pub const DEFAULT_CAPACITY: Tokens = Tokens(2_000_000);
+/// What an endpoint is believed to hold in all tiers, as a multiple of its device's cache, where no
+/// tier is declared; until its answers have shown it, so with feedback only, and only where the
+/// device's size is no guess. From 1 a tier of 4 M tokens behind 3 M was found too slowly where few
+/// sessions come back after long (`docs/simulation.md`, agents): capacity 1.22, from 2 it is 1.39.
+/// Without a tier the first misses show it, at one step of the measurement (3 %) or nothing.
+const UNDECLARED_RATIO: f64 = 2.0;
 /// Age at which a report no longer counts: others' load is then taken for unknown, that is none.
 pub const REPORT_STALE_AFTER: Duration = Duration::from_secs(10);
 
@@ -126,13 +132,13 @@ impl Router {
 
     /// What holds of an endpoint until it proves something else.
     fn set_capacity(&self, endpoint: &Endpoint, reported: Option<Tokens>) {
-        let device = self
-            .settings
-            .capacity
-            .or(reported)
-            .unwrap_or(DEFAULT_CAPACITY);
-        let declared = device + self.settings.host_tier.unwrap_or_default();
-        let ratio = declared.as_f64() / device.as_f64().max(1.0);
+        let stated = self.settings.capacity.or(reported);
+        let device = stated.unwrap_or(DEFAULT_CAPACITY);
+        let ratio = match self.settings.host_tier {
+            Some(tier) => (device + tier).as_f64() / device.as_f64().max(1.0),
+            None if self.settings.feedback && stated.is_some() => UNDECLARED_RATIO,
+            None => 1.0,
+        };
         let ratio = self.ratio_of_others(endpoint, device).unwrap_or(ratio);
         let declared = Declared { device, ratio };
         endpoint
