@@ -262,9 +262,9 @@ pub struct RawPool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_tokens: Option<u64>,
     /// Tokens that one endpoint keeps behind its device, in host memory or in a shared store, as
-    /// far as you know: what is believed until answers have shown the truth. Where absent, none;
-    /// a tier that is not declared is found out, up to 16 times the device. A change forgets what
-    /// the prefix index has learnt.
+    /// far as you know: what is believed until answers have shown the truth, up to 16 times the
+    /// device. Where absent, as much as the device has at first; without `feedback`, none. A change
+    /// forgets what the prefix index has learnt.
     #[garde(range(min = 1, max = limit::CAPACITY_TOKENS_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_tier_tokens: Option<u64>,

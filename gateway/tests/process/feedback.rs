@@ -74,14 +74,16 @@ async fn a_tier_that_nobody_declared_is_learned() {
     let engine = tiered().await;
     let gateway = gateway_of(&engine, "").await;
     let before = gateway.metrics().await;
-    assert_eq!(size(&before, "all"), size(&before, "device"));
+    // Until it has shown what it holds, a tier as large as its device is taken to be there.
+    let believed = size(&before, "all") / size(&before, "device");
+    assert!((believed - 2.0).abs() < 0.01, "{believed}");
     let unknown = [("source", "unknown")];
     assert_eq!(before.sum("warmgate_feedback_endpoints", &unknown), 1.0);
     for _ in 0..ROUNDS {
         ask_all(&gateway, PROMPTS).await;
     }
     let page = gateway.metrics().await;
-    assert!(size(&page, "all") > 2.0 * size(&page, "device"), "{page}");
+    assert!(size(&page, "all") > 2.5 * size(&page, "device"), "{page}");
     let answers = [("source", "answers")];
     assert_eq!(page.sum("warmgate_feedback_endpoints", &answers), 1.0);
 
