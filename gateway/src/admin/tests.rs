@@ -31,10 +31,6 @@ impl Explain for Echo {
     fn routes(&self) -> Value {
         json!([{"name": "chat"}])
     }
-
-    fn reset_target(&self, route: &str, target: &str) -> Option<bool> {
-        (route == "org/chat").then_some(target == "canary")
-    }
 }
 
 fn state(pools: Vec<(String, Arc<Router>)>) -> AdminState {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use warmgate_routing::guard::{GuardSettings, STEPS_MAX, Step};
 
 use super::limit;
 
@@ -44,22 +43,10 @@ pub struct RawRoute {
     /// Where it goes: each target gets as large a share of conversations as its weight is of all.
     #[garde(length(max = limit::TARGETS_MAX), dive)]
     pub targets: Vec<RawTarget>,
-<<<<<<< HEAD
     /// Where some of the requests are copied to; where absent, nowhere.
     #[garde(dive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<RawMirror>,
-=======
-    /// What the targets after the first may do, beside the first, before they are taken out; where
-    /// absent, nobody watches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guard: Option<GuardSettings>,
-    /// How the weight of the second of two targets rises by itself, for as long as its guard finds it
-    /// fine; the first has the rest of 100, and `weight` of neither counts.
-    #[garde(length(max = STEPS_MAX))]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Step>,
->>>>>>> c43f1a8 (wip)
 }
 
 impl RawRoute {
@@ -74,12 +61,7 @@ impl RawRoute {
             sticky_by: RawStickyBy::default(),
             force_target: false,
             targets: vec![target],
-<<<<<<< HEAD
             mirror: None,
-=======
-            guard: None,
-            steps: Vec::new(),
->>>>>>> c43f1a8 (wip)
         }
     }
 }

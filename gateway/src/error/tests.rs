@@ -17,10 +17,6 @@ fn every() -> Vec<GatewayError> {
             target: "blue".to_owned(),
             known: vec!["stable".to_owned(), "canary".to_owned()],
         },
-        GatewayError::NoSuchGuard {
-            route: "chat".to_owned(),
-            target: "canary".to_owned(),
-        },
         GatewayError::NoSuchPath,
         GatewayError::EngineControl,
         GatewayError::WrongMethod { allowed: "GET" },

@@ -123,7 +123,6 @@ async fn relay(
         connector,
         answer,
         sent: &mut sent,
-        watch: status.is_success().then(|| context.watch()).flatten(),
         rewriter,
         added,
         shape,

@@ -10,7 +10,6 @@ use warmgate_routing::{Endpoint, Router};
 
 use crate::config::{Forward, Limits, ResponseHeaders, Routes};
 use crate::error::GatewayError;
-use crate::proxy::guards::Guards;
 use crate::proxy::target::{Asked, TargetChoice};
 use crate::telemetry::metrics::{Metrics, PoolMetrics};
 
@@ -60,8 +59,6 @@ impl PoolHandle {
 pub struct Live {
     /// Model names to pools.
     pub routes: Routes,
-    /// What watches them.
-    pub guards: Guards,
     /// All pools, in the order of the configuration.
     pub pools: Vec<Arc<PoolHandle>>,
     /// Time-outs and retries.
@@ -90,7 +87,6 @@ impl Live {
     /// # Errors
     /// Where no route takes it, or it asks for a target that does not exist.
     pub fn way(&self, asked: &Asked<'_>, rng: &mut dyn RngCore) -> Result<Way<'_>, GatewayError> {
-<<<<<<< HEAD
         let choice = asked.choose(&self.routes, || self.models(), rng)?;
         self.way_of(choice)
     }
@@ -100,9 +96,6 @@ impl Live {
     /// # Errors
     /// Never, unless an invariant is broken: the pools of all targets exist.
     pub fn way_of<'a>(&'a self, choice: TargetChoice<'a>) -> Result<Way<'a>, GatewayError> {
-=======
-        let choice = asked.choose((&self.routes, &self.guards), || self.models(), rng)?;
->>>>>>> c43f1a8 (wip)
         let target = choice.target;
         let pool = self
             .pool(&target.pool)

@@ -6,11 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use warmgate_routing::split::{MirrorShare, Stickiness};
 
-<<<<<<< HEAD
 use super::{Match, Mirror, PathMatch, Route, Routes, Target};
-=======
-use super::{Match, PathMatch, Route, Routes, Target, guard};
->>>>>>> c43f1a8 (wip)
 use crate::config::error::{At, Problems};
 use crate::config::raw::RawConfig;
 use crate::config::raw_routes::{RawMatch, RawMirror, RawRoute, RawStickyBy, RawTarget};
@@ -55,15 +51,9 @@ fn rules(raw: &[RawRoute], pools: &[&str], at: &At, problems: &mut Problems<'_>)
         let named = model_name(&rule.model, &at.at("model"), problems);
         let matching = matching(&rule.matching, &at.at("match"), problems);
         let targets = targets(&rule.targets, &at.at("targets"), pools, problems);
-<<<<<<< HEAD
         let mirror = mirror(rule.mirror.as_ref(), &at.at("mirror"), pools, problems);
         let (Some(()), Some(matching), Some(targets), Some(mirror)) =
             (named, matching, targets, mirror)
-=======
-        let guard = guard::rules(rule, &at, problems);
-        let (Some(()), Some(matching), Some(targets), Some(guard)) =
-            (named, matching, targets, guard)
->>>>>>> c43f1a8 (wip)
         else {
             routes = None;
             continue;
@@ -87,11 +77,7 @@ fn rules(raw: &[RawRoute], pools: &[&str], at: &At, problems: &mut Problems<'_>)
                 stickiness: stickiness(rule),
                 takes_force: rule.force_target,
                 targets,
-<<<<<<< HEAD
                 mirror,
-=======
-                guard,
->>>>>>> c43f1a8 (wip)
             });
         }
     }

@@ -2,7 +2,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `guard` | what watches a route, and its steps |
 //! | `matching` | which requests a rule takes |
 //! | `meaning` | from rules as typed to rules without ambiguity |
 
@@ -12,23 +11,21 @@ use std::sync::Arc;
 use http::HeaderMap;
 use warmgate_routing::split::{Identity, MirrorShare, Stickiness, Weighted};
 
-mod guard;
 mod matching;
 mod meaning;
 
-pub use guard::GuardRules;
 pub use matching::{Match, PathMatch};
 pub(super) use meaning::meaning;
 
 /// Where each model's requests go.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Routes {
     exact: BTreeMap<String, Vec<Route>>,
     any: Vec<Route>,
 }
 
 /// One rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Unique among all routes: for metric labels and the admin API.
     pub name: Arc<str>,
@@ -42,7 +39,6 @@ pub struct Route {
     pub takes_force: bool,
     /// At least one; names are unique.
     pub targets: Vec<Target>,
-<<<<<<< HEAD
     /// Where some of its requests are copied to.
     pub mirror: Option<Mirror>,
 }
@@ -54,10 +50,6 @@ pub struct Mirror {
     pub target: Target,
     /// How many of the requests are copied.
     pub share: MirrorShare,
-=======
-    /// What watches them, if anything does.
-    pub guard: Option<GuardRules>,
->>>>>>> c43f1a8 (wip)
 }
 
 /// A pool, the model's name there, and its share.

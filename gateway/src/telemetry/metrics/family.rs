@@ -186,15 +186,10 @@ families! {
         "Generated tokens as counted by engines.";
     target_weight: Gauge["route", "target"]
         "Weight of the target now; its share is that of the sum over its route.";
-<<<<<<< HEAD
     mirror_requests_total: Counter["route", "outcome"]
         "Copies of the route's requests for its mirror: ok, error (not sent, refused, failed), timeout, too_long (the answer), dropped (never made, because as many as may be were under way). They are in no other count of requests or tokens.";
     mirror_duration_seconds: Histogram["route"] SECONDS
         "From a copy for the route's mirror made to the end of its answer, whatever became of it.";
-=======
-    target_tripped: Gauge["route", "target"]
-        "Whether the route's guard has taken the target out: 1 or 0; only of targets that a guard watches.";
->>>>>>> c43f1a8 (wip)
     unrenamed_answers_total: Counter["pool"]
         "Answers passed on under the engine's own name for the model because the engine had compressed them.";
     inflight_requests: Gauge["pool", "endpoint"]

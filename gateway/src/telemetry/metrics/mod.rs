@@ -25,12 +25,8 @@ mod targets;
 
 pub use family::{Family, Kind, TABLE};
 pub(crate) use fleet::known_cached_tokens;
-<<<<<<< HEAD
 pub use mirrors::MirrorOutcome;
 pub use outcome::{AbortPhase, ErrorClass, Outcome, RetryReason};
-=======
-pub use outcome::{AbortPhase, Outcome, RetryReason};
->>>>>>> c43f1a8 (wip)
 pub use pool::PoolMetrics;
 pub use reference::reference;
 
@@ -137,17 +133,6 @@ impl Metrics {
     /// its weight. Others lose their series.
     pub fn know_targets(&self, targets: impl Iterator<Item = ((Arc<str>, Arc<str>), u32)>) {
         self.targets.know(&self.families, targets);
-    }
-
-    /// A guard has changed a target's weight, and says whether it has taken it out where it watches
-    /// it. One that is no longer there is not shown.
-    pub fn weigh_target(
-        &self,
-        name: (&Arc<str>, &Arc<str>),
-        weight: u32,
-        is_tripped: Option<bool>,
-    ) {
-        self.targets.weigh(&self.families, name, weight, is_tripped);
     }
 
     /// A request that its route gave to this target has ended. One whose target is no longer there
