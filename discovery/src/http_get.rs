@@ -120,6 +120,7 @@ impl HttpGet {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .http2_only(spec.h2c && !spec.tls)
             .build(connector);
         Ok(HttpGet {
             client,

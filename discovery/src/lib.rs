@@ -25,7 +25,7 @@ pub mod source;
 
 pub use events::{DiscoveryEvents, ProbeFailure, SourceFailure};
 pub use http_get::{BearerToken, BearerTokenError};
-pub use kubernetes::{ClusterAccess, KubernetesSource, Members, PortRef};
+pub use kubernetes::{ClusterAccess, KubernetesSource, Members, Parent, ParentKind, PortRef};
 pub use pool::{PoolWatch, run_pool};
 pub use probe::ProbeSettings;
 pub use source::{DnsName, SourceConfig, UpstreamUrl};

@@ -202,6 +202,7 @@ fn is_probed_alike(old: &Endpoint, new: &Endpoint) -> bool {
         && old.spec.address == new.spec.address
         && old.spec.authority == new.spec.authority
         && old.spec.tls == new.spec.tls
+        && old.spec.h2c == new.spec.h2c
         && old.spec.engine == new.spec.engine
 }
 

@@ -100,6 +100,9 @@ pub struct EndpointSpec {
     pub address: SocketAddr,
     /// Connect with TLS; the host of `authority` is the server name.
     pub tls: bool,
+    /// Speaks HTTP/2 without TLS, and HTTP/1 perhaps not at all: connect so from the first byte.
+    /// Means nothing with `tls`, where both sides agree on a version.
+    pub h2c: bool,
     /// None: found out from what its metrics page looks like.
     pub engine: Option<Engine>,
     /// Phases it takes.
@@ -122,6 +125,7 @@ impl EndpointSpec {
             authority: authority.into(),
             address,
             tls,
+            h2c: false,
             engine: None,
             role: Role::Both,
             serving: Serving::Ready,

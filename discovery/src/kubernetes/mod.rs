@@ -13,13 +13,18 @@ use std::time::Duration;
 use crate::source::{SourceError, Stopped, Updates};
 
 mod access;
+mod inference_pool;
+mod parents;
 mod pods;
+mod pool_source;
 mod service_source;
 mod slices;
+mod status;
 mod watch;
 
 use access::Cluster;
 pub use access::{AccessError, ClusterAccess};
+pub use parents::{CONTROLLER_NAME, PARENTS_MAX, Parent, ParentKind};
 use watch::Standing;
 
 /// Pause before the account or the kubeconfig is read again.
@@ -37,6 +42,9 @@ pub struct KubernetesSource {
     /// Which port of each. None: the only one, else the one called `http`. Of an InferencePool its
     /// `targetPorts` count.
     pub port: Option<PortRef>,
+    /// What stands for this gateway in the cluster. An InferencePool then says in its status
+    /// whether it is used; none: nothing is written.
+    pub parent: Option<Parent>,
 }
 
 /// Whose endpoints make a pool.
@@ -80,11 +88,7 @@ impl KubernetesSource {
                 service_source::run(&cluster, &self, &mut updates).await
             }
             Members::InferencePool(name) => {
-                updates.report(&[SourceError::Unusable {
-                    what: format!("InferencePool `{name}`"),
-                    reason: "this version reads Services only".to_owned(),
-                }]);
-                std::future::pending().await
+                pool_source::run(&cluster, &self, name, &mut updates).await
             }
         }
     }

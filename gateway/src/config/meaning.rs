@@ -8,7 +8,6 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use warmgate_discovery::ClusterAccess;
 use warmgate_discovery::source::{FILE_BYTES_MAX, parse_endpoints_file};
 use warmgate_routing::prefix::IndexLimits;
 use warmgate_routing::{BlockSize, RouterSettings, Tokens};
@@ -149,8 +148,8 @@ fn pools(
         );
     }
     // Where it cannot be used, other mistakes of the pools are said all the same.
-    let access = kubernetes::access(raw, context, problems);
-    let cluster = access.clone().unwrap_or_default();
+    let meant_cluster = kubernetes::cluster(raw, context, problems);
+    let cluster = meant_cluster.clone().unwrap_or_default();
     let mut seen = BTreeMap::new();
     let mut meant = Vec::with_capacity(raw.pools.len());
     for (place, raw) in raw.pools.iter().enumerate() {
@@ -164,7 +163,7 @@ fn pools(
         }
         meant.push(pool(raw, &at, context, &cluster, problems));
     }
-    access?;
+    meant_cluster?;
     meant.into_iter().collect()
 }
 
@@ -172,7 +171,7 @@ fn pool(
     raw: &RawPool,
     at: &At,
     context: &Context,
-    cluster: &ClusterAccess,
+    cluster: &kubernetes::Cluster,
     problems: &mut Problems<'_>,
 ) -> Option<PoolConfig> {
     let named = pool_name(&raw.name, &at.at("name"), problems);
@@ -225,7 +224,7 @@ fn endpoints(
     raw: &RawPool,
     at: &At,
     context: &Context,
-    cluster: &ClusterAccess,
+    cluster: &kubernetes::Cluster,
     problems: &mut Problems<'_>,
 ) -> Option<EndpointSource> {
     match (&raw.upstreams, &raw.file, &raw.dns, &raw.kubernetes) {

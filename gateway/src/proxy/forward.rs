@@ -167,6 +167,8 @@ pub fn peer(endpoint: &Endpoint, forward: &Forward) -> HttpPeer {
     peer.options.idle_timeout = forward.keepalive;
     if spec.tls {
         peer.options.alpn = ALPN::H2H1;
+    } else if spec.h2c {
+        peer.options.alpn = ALPN::H2;
     }
     peer
 }

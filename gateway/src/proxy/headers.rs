@@ -1,7 +1,7 @@
 //! Which headers cross the gateway, in either direction.
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use warmgate_routing::Endpoint;
 
@@ -132,6 +132,15 @@ pub fn for_client(
         response.remove_header(&header::TRANSFER_ENCODING);
     } else if had_length {
         response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+    }
+    if answer.version == Version::HTTP_2 {
+        // Frames end a body there, and no client of HTTP/1 would read the version.
+        response.set_version(Version::HTTP_11);
+        let has_body = ![StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status);
+        let has_length = response.headers.contains_key(header::CONTENT_LENGTH);
+        if framing.takes_chunks && has_body && !has_length {
+            response.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        }
     }
     for (name, value) in added {
         if *name != REQUEST_ID || !answer.headers.contains_key(REQUEST_ID) {
@@ -312,5 +321,29 @@ mod tests {
         assert_eq!(framed(true, true), (true, false));
         assert_eq!(framed(true, false), (false, true));
         assert_eq!(framed(false, false), (false, false));
+    }
+
+    #[test]
+    fn an_answer_of_http_2_can_be_written_in_http_1() {
+        let read = |status: StatusCode, length: Option<&str>, takes_chunks| {
+            let mut answer = ResponseHeader::build(status, None).unwrap();
+            answer.set_version(Version::HTTP_2);
+            if let Some(length) = length {
+                answer
+                    .insert_header(header::CONTENT_LENGTH, length)
+                    .unwrap();
+            }
+            let framing = Framing {
+                takes_chunks,
+                keeps_length: true,
+            };
+            let response = for_client(&answer, framing, &[]).unwrap();
+            assert_eq!(response.version, Version::HTTP_11);
+            response.headers.contains_key(header::TRANSFER_ENCODING)
+        };
+        assert!(read(StatusCode::OK, None, true));
+        assert!(!read(StatusCode::OK, Some("2"), true));
+        assert!(!read(StatusCode::OK, None, false));
+        assert!(!read(StatusCode::NO_CONTENT, None, true));
     }
 }

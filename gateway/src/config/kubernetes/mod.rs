@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use warmgate_discovery::{ClusterAccess, KubernetesSource, Members};
+use warmgate_discovery::{ClusterAccess, KubernetesSource, Members, Parent, ParentKind};
 
 use super::error::{At, Problems};
 use super::limit;
@@ -13,11 +13,56 @@ mod name;
 pub mod raw;
 mod service_ref;
 
-pub use raw::{RawCluster, RawKubernetes};
+pub use raw::{RawCluster, RawKubernetes, RawParent, RawParentKind};
 pub use service_ref::ServiceRef;
 
-/// Which cluster; the flag's path starts where the process runs, the key's at the file.
-pub(super) fn access(
+/// Which cluster, and what stands for this gateway there.
+#[derive(Clone, Default)]
+pub(super) struct Cluster {
+    access: ClusterAccess,
+    parent: Option<Parent>,
+}
+
+/// What `kubernetes` of the whole file means.
+pub(super) fn cluster(
+    raw: &RawConfig,
+    context: &Context,
+    problems: &mut Problems<'_>,
+) -> Option<Cluster> {
+    let at = At::root().at("kubernetes").at("parent");
+    let typed = raw.kubernetes.as_ref().and_then(|raw| raw.parent.as_ref());
+    let parent = typed.map(|raw| parent(raw, &at, problems));
+    let access = access(raw, context, problems);
+    Some(Cluster {
+        access: access?,
+        parent: match parent {
+            Some(parent) => Some(parent?),
+            None => None,
+        },
+    })
+}
+
+fn parent(raw: &RawParent, at: &At, problems: &mut Problems<'_>) -> Option<Parent> {
+    let namespace = match name::dns_label(&raw.namespace) {
+        Ok(()) => Some(raw.namespace.clone()),
+        Err(problem) => problems.note(&at.at("namespace"), problem),
+    };
+    let name = match name::dns_subdomain(&raw.name) {
+        Ok(()) => Some(raw.name.clone()),
+        Err(problem) => problems.note(&at.at("name"), problem),
+    };
+    Some(Parent {
+        kind: match raw.kind {
+            RawParentKind::Service => ParentKind::Service,
+            RawParentKind::Gateway => ParentKind::Gateway,
+        },
+        namespace: namespace?,
+        name: name?,
+    })
+}
+
+/// The flag's path starts where the process runs, the key's at the file.
+fn access(
     raw: &RawConfig,
     context: &Context,
     problems: &mut Problems<'_>,
@@ -39,7 +84,7 @@ pub(super) fn access(
 pub(super) fn source(
     raw: &RawKubernetes,
     at: &At,
-    access: &ClusterAccess,
+    cluster: &Cluster,
     problems: &mut Problems<'_>,
 ) -> Option<KubernetesSource> {
     let namespaces = namespaces(raw, at, problems);
@@ -56,10 +101,11 @@ pub(super) fn source(
         },
     };
     Some(KubernetesSource {
-        access: access.clone(),
+        access: cluster.access.clone(),
         namespaces: namespaces?,
         members: members?,
         port: port?,
+        parent: cluster.parent.clone(),
     })
 }
 

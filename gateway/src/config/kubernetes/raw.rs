@@ -19,6 +19,32 @@ pub struct RawCluster {
     /// the folder of the configuration file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubeconfig: Option<String>,
+    /// The object that stands for this gateway in the cluster: its own Service, or the Gateway in
+    /// front of it. Where it is there, InferencePools say in their status whether they are used
+    /// here, which takes the right to `patch` `inferencepools/status`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RawParent>,
+}
+
+/// The object that stands for the gateway.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawParent {
+    /// What it is.
+    pub kind: RawParentKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// What may stand for the gateway.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+pub enum RawParentKind {
+    /// A Service.
+    Service,
+    /// A Gateway of the Gateway API.
+    Gateway,
 }
 
 /// Endpoints that a cluster knows, by exactly one of `service`, `services`, `selector`,

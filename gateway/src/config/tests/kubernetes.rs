@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use warmgate_discovery::{ClusterAccess, KubernetesSource, Members, PortRef};
+use warmgate_discovery::{ClusterAccess, KubernetesSource, Members, Parent, ParentKind, PortRef};
 
 use super::*;
 
@@ -74,6 +74,7 @@ fn each_way_to_name_endpoints_arrives() {
             namespaces,
             members,
             port,
+            parent: None,
         };
         assert_eq!(
             source(&parse(&of_cluster(text)).unwrap()),
@@ -179,4 +180,39 @@ fn a_service_on_the_command_line_stands_in_for_the_pools() {
     assert_eq!(found.namespaces, ["llm"]);
     assert_eq!(found.members, Members::Services(vec!["vllm".to_owned()]));
     assert_eq!(found.port, Some(PortRef::Name("http".to_owned())));
+}
+
+#[test]
+fn what_stands_for_the_gateway_is_known_to_its_pools() {
+    let text = |parent: &str| {
+        let pool = of_cluster("{inferencePool: llama}");
+        format!("kubernetes: {{parent: {parent}}}\n{pool}")
+    };
+    for (kind, expected) in [
+        ("Service", ParentKind::Service),
+        ("Gateway", ParentKind::Gateway),
+    ] {
+        let parsed = parse(&text(&format!("{{kind: {kind}, namespace: ai, name: w}}"))).unwrap();
+        let parent = Parent {
+            kind: expected,
+            namespace: "ai".to_owned(),
+            name: "w".to_owned(),
+        };
+        assert_eq!(source(&parsed).parent, Some(parent));
+    }
+    for (parent, key) in [
+        ("{kind: Pod, namespace: ai, name: w}", "Pod"),
+        (
+            "{kind: Service, namespace: A, name: w}",
+            "kubernetes.parent.namespace",
+        ),
+        (
+            "{kind: Service, namespace: ai, name: ''}",
+            "kubernetes.parent.name",
+        ),
+        ("{kind: Service, name: w}", "namespace"),
+    ] {
+        let refusal = refusal(&text(parent));
+        assert!(refusal.contains(key), "{refusal}");
+    }
 }
