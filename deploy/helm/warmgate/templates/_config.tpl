@@ -22,6 +22,12 @@
 {{- if .Values.tls.enabled -}}
 {{- $_ := set $config "tls" (dict "listen" (printf "%s:8443" .Values.bindAddress) "certificate" "/etc/warmgate-tls/tls.crt" "key" "/etc/warmgate-tls/tls.key") -}}
 {{- end -}}
+{{- if contains "inferencePool" (include "warmgate.scopes" .) -}}
+{{- $own := dict "kind" "Service" "namespace" .Release.Namespace "name" (include "warmgate.fullname" .) -}}
+{{- $kubernetes := default dict $config.kubernetes -}}
+{{- $_ := set $kubernetes "parent" (default $own .Values.parent) -}}
+{{- $_ := set $config "kubernetes" $kubernetes -}}
+{{- end -}}
 {{- $pools := list -}}
 {{- range .Values.pools -}}
 {{- $pools = append $pools (include "warmgate.pool" . | fromYaml) -}}

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{NAMESPACE, configuration, plane, release};
-use crate::control_plane::ControlPlane;
-use crate::engines::{engine_at, pod_address};
+use crate::control_plane::{ControlPlane, object};
+use crate::engines::{PORT, engine_at, pod_address};
 use crate::gateway_process::{GatewayProcess, Start};
 use crate::http_client;
 use crate::pods::{Pod, Told};
@@ -65,6 +65,43 @@ async fn with_exactly_its_role_the_gateway_routes() {
         let answer = http_client::ask(gateway.listen).await;
         assert!(answer.status.is_success(), "{set:?}: {}", answer.text());
     }
+}
+
+#[tokio::test]
+async fn with_its_role_for_an_inference_pool_the_gateway_routes_and_says_so() {
+    let plane = plane().await;
+    let namespace = plane.api().namespace("pool-rights").await;
+    let engine = engine_at(pod_address(40, 1)).await;
+    let told = Told {
+        labels: &[("app", "model")],
+        annotations: &[],
+    };
+    let address = engine.addr().ip();
+    Pod::start(plane.api(), &namespace, "engine", address, &told).await;
+    let version = "inference.networking.k8s.io/v1";
+    let mut pool = object(version, "InferencePool", &namespace, "model");
+    pool["spec"] = json!({
+        "selector": {"matchLabels": {"app": "model"}},
+        "targetPorts": [{"number": PORT}],
+    });
+    plane.api().apply(&pool).await.unwrap();
+    let pools = format!(
+        "pools=[{{\"name\": \"main\", \"namespace\": \"{namespace}\", \"inferencePool\": \"model\"}}]"
+    );
+    let gateway = start(plane, &[&pools, "rbac={\"pods\": false}"]).await;
+    let answer = http_client::ask(gateway.listen).await;
+    assert_eq!(answer.endpoint(), engine.addr().to_string());
+    let path = format!("/apis/{version}/namespaces/{namespace}/inferencepools");
+    let parents = |items: &[Value]| items[0]["status"]["parents"].clone();
+    let items = plane
+        .api()
+        .until_list(&path, |items| !parents(items)[0].is_null())
+        .await;
+    let parent = &parents(&items)[0]["parentRef"];
+    assert_eq!(
+        (&parent["kind"], &parent["name"]),
+        (&json!("Service"), &json!("warmgate"))
+    );
 }
 
 #[tokio::test]
