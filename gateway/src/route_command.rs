@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,8 +12,10 @@ use warmgate_routing::request::{Api, InferenceRequest};
 
 use crate::config::{ConfigError, Overrides, Routes, Source};
 use crate::error::GatewayError;
+use crate::proxy::guards::{Guards, SavedGuards};
 use crate::proxy::plan::with_rng;
 use crate::proxy::target::Asked;
+use crate::telemetry::metrics::Metrics;
 
 /// What to do with routes.
 #[derive(Debug, Subcommand)]
@@ -101,8 +104,15 @@ fn choice(
         request: &request,
     };
     let known = || routes.exact().map(|(model, _)| model.to_owned()).collect();
-    let choice = with_rng(|rng| asked.choose(routes, known, rng))?;
-    Ok(choice.shown(request.model.as_deref().unwrap_or_default()))
+    // As at the start of a gateway: every canary is at its first step.
+    let guards = Guards::of_routes(
+        routes,
+        &Arc::new(Metrics::new()),
+        &Guards::default(),
+        &SavedGuards::new(),
+    );
+    let choice = with_rng(|rng| asked.choose((routes, &guards), known, rng))?;
+    Ok(choice.shown(request.model.as_deref().unwrap_or_default(), &guards))
 }
 
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use warmgate::config::{Config, EndpointSource, Overrides, Source};
 use warmgate::route_command::{ExplainArgs, explain};
 use warmgate_discovery::Members;
+use warmgate_routing::guard::GuardSettings;
 
 fn path(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples");
@@ -120,6 +121,30 @@ fn canary() {
     assert_eq!(forced["target"], "canary");
     assert_eq!(forced["reason"], "forced");
     assert_eq!(forced["served_model"], "meta-llama/Llama-3.3-8B-Instruct");
+}
+
+#[test]
+fn guard() {
+    let name = "guard.yaml";
+    let config = load(name);
+    assert!(
+        config
+            .guard_state
+            .is_some_and(|path| path.ends_with("guards.json"))
+    );
+    let route = config.routes.of("chat").next().unwrap();
+    let rules = route.guard.as_ref().unwrap();
+    // Its numbers are the defaults, written out.
+    assert_eq!(rules.settings, GuardSettings::default());
+    let weights: Vec<u32> = rules.steps.iter().map(|step| step.weight).collect();
+    assert_eq!(weights, [1, 5, 25, 50, 100]);
+    let first = explained(name, "chat", "user 0", &[]);
+    let targets = &first["route"]["targets"];
+    assert_eq!(
+        (&targets[0]["weight"], &targets[1]["weight"]),
+        (&json!(99), &json!(1)),
+        "the first step"
+    );
 }
 
 #[test]

@@ -44,6 +44,10 @@ pub trait Explain: Send + Sync {
 
     /// The routes in force, in the order in which they are tried for a model.
     fn routes(&self) -> serde_json::Value;
+
+    /// Lets a target that a guard has taken out begin anew: whether it was out. None where no guard
+    /// watches a target of that name.
+    fn reset_target(&self, route: &str, target: &str) -> Option<bool>;
 }
 
 /// What the admin API shows.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use http::{StatusCode, header};
@@ -87,11 +87,25 @@ pub(super) const ROUTES: &[AdminRoute] = &[
         summary: "JSON list of the routes in force, those of one model in the order in which they \
                   are tried: `name`, `model`, `match`, `sticky` (conversation, api_key or \
                   nothing), `force_target`, and for each of `targets` its `name`, `pool`, \
-                  `served_model` (null: the client's), `weight`, and `share` of the route's \
+                  `served_model` (null: the client's), `weight` now, and `share` of the route's \
                   conversations, 0 to 1. `mirror` (null: none) has `pool`, `served_model` and \
-                  `percent` of the requests that are copied.",
+                  `percent` of the requests that are copied. Of a route with a guard also \
+                  `guard` and `steps`, and for each target `tripped`, `step` (from 0; null without \
+                  steps), `configured_weight`, and what was `seen` in the window: `requests`, \
+                  `errors`, `given_up`, `ttft_p95_s`, `tpot_p95_s`, and of a canary its \
+                  `judgement` (fine, too_few, doubtful or breach, and why), its `trip` (`why`, \
+                  `at`), `held_s` and `done`.",
         statuses: &[200],
         handler: || get(route_list),
+    },
+    AdminRoute {
+        method: "POST",
+        path: "/routes/{route}/targets/{target}/reset",
+        summary: "Lets a target that a guard has taken out begin anew, at its first step. Names are \
+                  percent-encoded. JSON: `route`, `target`, and whether it was out (`reset`). 404 \
+                  where no guard watches a target of that name.",
+        statuses: &[200, 404],
+        handler: || post(reset_target),
     },
     AdminRoute {
         method: "GET",
@@ -169,6 +183,16 @@ async fn pool_list(State(state): State<AdminState>) -> Response {
 
 async fn route_list(State(state): State<AdminState>) -> Response {
     Json(state.explain.routes()).into_response()
+}
+
+async fn reset_target(
+    State(state): State<AdminState>,
+    Path((route, target)): Path<(String, String)>,
+) -> Response {
+    let Some(is_reset) = state.explain.reset_target(&route, &target) else {
+        return GatewayError::NoSuchGuard { route, target }.into_response();
+    };
+    Json(json!({"route": route, "target": target, "reset": is_reset})).into_response()
 }
 
 async fn config(State(state): State<AdminState>) -> Response {

@@ -31,6 +31,10 @@ impl Explain for Echo {
     fn routes(&self) -> Value {
         json!([{"name": "chat"}])
     }
+
+    fn reset_target(&self, route: &str, target: &str) -> Option<bool> {
+        (route == "org/chat").then_some(target == "canary")
+    }
 }
 
 fn state(pools: Vec<(String, Arc<Router>)>) -> AdminState {
@@ -180,6 +184,25 @@ async fn shows_what_is_known_of_each_endpoint() {
         (&json[0]["usable"], &json[0]["models"]),
         (&json!(1), &json!(["llama"]))
     );
+}
+
+#[tokio::test]
+async fn a_target_that_a_guard_watches_is_reset_by_its_names() {
+    let state = state(Vec::new());
+    let reset = async |path: &str| {
+        let path = format!("/routes/{path}/reset");
+        let (answer, json) = send(&state, Method::POST, &path, "").await;
+        (answer.status(), json)
+    };
+    let (status, json) = reset("org%2Fchat/targets/canary").await;
+    assert_eq!(status, StatusCode::OK);
+    let expected = json!({"route": "org/chat", "target": "canary", "reset": true});
+    assert_eq!(json, expected);
+    let (_, json) = reset("org%2Fchat/targets/fine").await;
+    assert_eq!(json["reset"], false);
+    let (status, json) = reset("other/targets/canary").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(json["error"]["code"], "guard_not_found");
 }
 
 #[tokio::test]

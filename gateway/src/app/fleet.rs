@@ -10,6 +10,7 @@ use warmgate_routing::Router;
 
 use crate::app::discovery_events::PoolEvents;
 use crate::config::{Config, EndpointSource, PoolConfig, Scrape, Target};
+use crate::proxy::guards::{Guards, SavedGuards};
 use crate::proxy::live::{Live, PoolHandle};
 use crate::proxy::plan::with_rng;
 use crate::telemetry::metrics::Metrics;
@@ -19,6 +20,7 @@ pub struct Fleet {
     runtime: Handle,
     metrics: Arc<Metrics>,
     pools: Vec<RunningPool>,
+    saved: SavedGuards,
 }
 
 struct RunningPool {
@@ -29,19 +31,21 @@ struct RunningPool {
 }
 
 impl Fleet {
-    /// No pools yet.
+    /// No pools yet; guards will resume what was saved.
     #[must_use]
-    pub fn new(runtime: Handle, metrics: Arc<Metrics>) -> Fleet {
+    pub fn new(runtime: Handle, metrics: Arc<Metrics>, saved: SavedGuards) -> Fleet {
         Fleet {
             runtime,
             metrics,
             pools: Vec::new(),
+            saved,
         }
     }
 
     /// Runs the pools of `config`. A pool of the same name keeps what it has learned where its
     /// endpoints come from the same source and its index has the same shape; its policy may change.
-    pub fn apply(&mut self, config: &Config) -> Live {
+    /// A route's guard goes on from `guards` where nothing of it has changed.
+    pub fn apply(&mut self, config: &Config, guards: &Guards) -> Live {
         let mut before = std::mem::take(&mut self.pools);
         for pool in &config.pools {
             let kept = before
@@ -66,8 +70,13 @@ impl Fleet {
         let mirrored = config.routes.all().filter(|route| route.mirror.is_some());
         let mirrored = mirrored.map(|route| Arc::clone(&route.name));
         self.metrics.know_mirrors(mirrored);
+        // Only what is there at the start resumes: later, a guard that comes back is a new one.
+        let saved = std::mem::take(&mut self.saved);
+        let guards = Guards::of_routes(&config.routes, &self.metrics, guards, &saved);
+        guards.show();
         Live {
             routes: config.routes.clone(),
+            guards,
             pools: self
                 .pools
                 .iter()

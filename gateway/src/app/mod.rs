@@ -17,9 +17,10 @@ use tokio::net::TcpSocket;
 
 use crate::admin::{self, AdminState, Explain};
 use crate::config::reload::{NeedsRestart, ReloadEvents, Reloader};
-use crate::config::{self, Config, ConfigError, Source};
+use crate::config::{self, Config, ConfigError, Route, Source};
 use crate::error::GatewayError;
 use crate::proxy::explain::explain;
+use crate::proxy::guards::Guards;
 use crate::proxy::ledger::Ledger;
 use crate::proxy::live::Live;
 use crate::proxy::target::shown_route;
@@ -29,6 +30,7 @@ use crate::telemetry::metrics::Metrics;
 
 mod discovery_events;
 mod fleet;
+mod guard_state;
 mod server;
 mod shutdown;
 mod source_view;
@@ -89,8 +91,18 @@ pub fn serve(source: Source) -> Result<(), StartError> {
         .thread_name("control")
         .enable_all()
         .build()?;
-    let mut fleet = Fleet::new(control.handle().clone(), Arc::clone(&metrics));
-    let live = Arc::new(ArcSwap::from_pointee(fleet.apply(&config)));
+    let saved = config.guard_state.as_deref().map(guard_state::read);
+    let mut fleet = Fleet::new(
+        control.handle().clone(),
+        Arc::clone(&metrics),
+        saved.unwrap_or_default(),
+    );
+    let first = fleet.apply(&config, &Guards::default());
+    let live = Arc::new(ArcSwap::from_pointee(first));
+    control.spawn(guard_state::run(
+        Arc::clone(&live),
+        config.guard_state.clone(),
+    ));
     let pools: admin::Pools = Arc::new(ArcSwap::from_pointee(fleet.routers()));
     let underway = UnderwayCount::default();
     let is_draining = Arc::new(AtomicBool::new(false));
@@ -184,7 +196,7 @@ fn shown(config: &Config) -> serde_json::Value {
             "host_tier_tokens": pool.router.host_tier,
             "feedback": pool.router.feedback,
         })).collect::<Vec<_>>(),
-        "routes": config.routes.all().map(shown_route).collect::<Vec<_>>(),
+        "routes": config.routes.all().map(|route| shown_route(route, None)).collect::<Vec<_>>(),
     })
 }
 
@@ -234,7 +246,14 @@ impl Explain for Explainer {
     }
 
     fn routes(&self) -> serde_json::Value {
-        self.0.load().routes.all().map(shown_route).collect()
+        let live = self.0.load();
+        let guarded = |route: &Route| live.guards.of(&route.name).map(|one| &**one);
+        let shown = |route| shown_route(route, guarded(route));
+        live.routes.all().map(shown).collect()
+    }
+
+    fn reset_target(&self, route: &str, target: &str) -> Option<bool> {
+        self.0.load().guards.of(route)?.reset(target)
     }
 }
 
@@ -251,7 +270,8 @@ struct Running {
 impl ReloadEvents for Running {
     fn apply(&mut self, config: Config) -> NeedsRestart {
         let waiting = self.config.needs_restart(&config);
-        self.live.store(Arc::new(self.fleet.apply(&config)));
+        let live = self.fleet.apply(&config, &self.live.load().guards);
+        self.live.store(Arc::new(live));
         self.pools.store(Arc::new(self.fleet.routers()));
         self.shown.store(Arc::new(shown(&config)));
         self.config = config;

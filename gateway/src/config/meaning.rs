@@ -66,6 +66,7 @@ pub(super) fn meaning(
         drain: Duration::from_secs(raw.shutdown.drain_s),
         pools: pools?,
         routes: routes?,
+        guard_state: raw.guard_state.as_deref().map(|text| path(text, context)),
     })
 }
 

@@ -36,7 +36,7 @@ pub use load::Source;
 pub use overrides::Overrides;
 pub use raw::{Limits, RawConfig, ResponseHeaders};
 pub use reload::NeedsRestart;
-pub use routes::{Match, PathMatch, Route, Routes, Target};
+pub use routes::{GuardRules, Match, PathMatch, Route, Routes, Target};
 pub use tls::Tls;
 pub use warmgate_discovery::UpstreamUrl;
 
@@ -72,6 +72,8 @@ pub struct Config {
     pub pools: Vec<PoolConfig>,
     /// Where each model's requests go.
     pub routes: Routes,
+    /// Where guards keep their state across restarts; none: nowhere.
+    pub guard_state: Option<PathBuf>,
 }
 
 impl Config {
@@ -84,6 +86,7 @@ impl Config {
             ("tls", self.tls != new.tls),
             ("admin", self.admin != new.admin),
             ("threads", self.threads != new.threads),
+            ("guard_state", self.guard_state != new.guard_state),
             ("access_log", self.access_log != new.access_log),
             (
                 "forward.keepalive_connections",

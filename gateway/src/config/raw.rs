@@ -65,6 +65,11 @@ pub struct RawConfig {
     /// one pool, every model goes to it.
     #[garde(length(max = limit::ROUTES_MAX), dive)]
     pub routes: Vec<RawRoute>,
+    /// File in which guards keep steps and trips from one start to the next; it is made. A relative
+    /// path starts at the folder of the configuration file. Where absent, a start begins with the
+    /// first step and nothing tripped. A change needs a restart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard_state: Option<String>,
 }
 
 impl Default for RawConfig {
@@ -83,6 +88,7 @@ impl Default for RawConfig {
             kubernetes: None,
             pools: Vec::new(),
             routes: Vec::new(),
+            guard_state: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use warmgate_routing::guard::{GuardSettings, STEPS_MAX, Step};
 
 use super::limit;
 
@@ -47,6 +48,15 @@ pub struct RawRoute {
     #[garde(dive)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<RawMirror>,
+    /// What the targets after the first may do, beside the first, before they are taken out; where
+    /// absent, nobody watches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardSettings>,
+    /// How the weight of the second of two targets rises by itself, for as long as its guard finds it
+    /// fine; the first has the rest of 100, and `weight` of neither counts.
+    #[garde(length(max = STEPS_MAX))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
 }
 
 impl RawRoute {
@@ -62,6 +72,8 @@ impl RawRoute {
             force_target: false,
             targets: vec![target],
             mirror: None,
+            guard: None,
+            steps: Vec::new(),
         }
     }
 }

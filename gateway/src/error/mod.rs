@@ -95,6 +95,14 @@ pub enum GatewayError {
         /// The names that exist, in the order of the configuration.
         known: Vec<String>,
     },
+    /// An operator names a target that no guard watches.
+    #[error("no guard watches a target `{target}` of a route `{route}`; GET /routes lists them")]
+    NoSuchGuard {
+        /// Name of the route.
+        route: String,
+        /// Name of the target.
+        target: String,
+    },
     /// Nothing is served under this path.
     #[error("nothing is served at this path; check the base URL")]
     NoSuchPath,
@@ -280,6 +288,9 @@ impl GatewayError {
             }
             Self::NoSuchTarget { .. } => {
                 Traits::new("target_not_found", Client, StatusCode::BAD_REQUEST)
+            }
+            Self::NoSuchGuard { .. } => {
+                Traits::new("guard_not_found", Client, StatusCode::NOT_FOUND)
             }
             Self::NoSuchPath => Traits::new("path_not_found", Client, StatusCode::NOT_FOUND),
             Self::EngineControl => Traits::new("engine_control", Client, StatusCode::FORBIDDEN),

@@ -17,6 +17,10 @@ fn every() -> Vec<GatewayError> {
             target: "blue".to_owned(),
             known: vec!["stable".to_owned(), "canary".to_owned()],
         },
+        GatewayError::NoSuchGuard {
+            route: "chat".to_owned(),
+            target: "canary".to_owned(),
+        },
         GatewayError::NoSuchPath,
         GatewayError::EngineControl,
         GatewayError::WrongMethod { allowed: "GET" },
@@ -63,6 +67,7 @@ fn says_whose_fault_whether_to_retry_and_what_to_do() {
     404 model_not_found | client | - | not_found_error | the model `gpt-5` does not exist here; use one of: llama, qwen
     404 route_not_found | client | - | not_found_error | the model `chat` is served to requests with other headers or at another path only; ask the operator for the rules of its routes
     400 target_not_found | client | - | invalid_request_error | the route has no target `blue`; use one of: stable, canary
+    404 guard_not_found | client | - | not_found_error | no guard watches a target `canary` of a route `chat`; GET /routes lists them
     404 path_not_found | client | - | not_found_error | nothing is served at this path; check the base URL
     403 engine_control | client | - | invalid_request_error | engines' controls are not served here; call the engine itself
     405 wrong_method | client | - | invalid_request_error | this path takes GET only

@@ -9,6 +9,7 @@ use warmgate_routing::request::Api;
 use warmgate_routing::{Endpoint, Tokens};
 
 use crate::error::{ErrorShape, GatewayError};
+use crate::proxy::guards::{Watch, Watched};
 use crate::proxy::headers;
 use crate::proxy::live::{Live, PoolHandle};
 use crate::proxy::plan::Plan;
@@ -132,6 +133,19 @@ impl Context {
     pub fn note_passage(&mut self, passage: &Passage) {
         self.first_token_at = passage.first_token_at;
         self.heard = passage.heard;
+    }
+
+    /// The request for its route's guard, where it has one.
+    #[must_use]
+    pub fn watch(&self) -> Option<Watch> {
+        let name = self.target.as_ref()?;
+        let watched = Watched {
+            target: &name.target,
+            started: self.started,
+            is_stream: self.is_stream,
+            uncached: self.prompt.saturating_sub(self.matched),
+        };
+        Watch::new(self.live.guards.of(&name.route)?, &watched)
     }
 
     /// What is counted of it.

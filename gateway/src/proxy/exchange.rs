@@ -123,6 +123,7 @@ async fn relay(
         connector,
         answer,
         sent: &mut sent,
+        watch: status.is_success().then(|| context.watch()).flatten(),
         rewriter,
         added,
         shape,

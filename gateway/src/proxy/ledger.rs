@@ -36,7 +36,7 @@ impl Ledger {
             None => self.metrics.unrouted().finished(&outcome),
         }
         if let Some(name) = &context.target {
-            self.enter_target(name, &outcome);
+            self.enter_target(name, context, &outcome);
         }
         let Some(access_log) = &self.access_log else {
             return;
@@ -67,8 +67,11 @@ impl Ledger {
 
     /// The one place where targets learn what became of their requests: errors by class, time to
     /// the first token and between tokens, tokens.
-    fn enter_target(&self, name: &TargetName, outcome: &Outcome<'_>) {
+    fn enter_target(&self, name: &TargetName, context: &Context, outcome: &Outcome<'_>) {
         let TargetName { route, target } = name;
         self.metrics.target_finished(route, target, outcome);
+        if let Some(watch) = context.watch() {
+            watch.ended(outcome);
+        }
     }
 }

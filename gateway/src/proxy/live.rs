@@ -10,6 +10,7 @@ use warmgate_routing::{Endpoint, Router};
 
 use crate::config::{Forward, Limits, ResponseHeaders, Routes};
 use crate::error::GatewayError;
+use crate::proxy::guards::Guards;
 use crate::proxy::target::{Asked, TargetChoice};
 use crate::telemetry::metrics::{Metrics, PoolMetrics};
 
@@ -59,6 +60,8 @@ impl PoolHandle {
 pub struct Live {
     /// Model names to pools.
     pub routes: Routes,
+    /// What watches them.
+    pub guards: Guards,
     /// All pools, in the order of the configuration.
     pub pools: Vec<Arc<PoolHandle>>,
     /// Time-outs and retries.
@@ -87,7 +90,7 @@ impl Live {
     /// # Errors
     /// Where no route takes it, or it asks for a target that does not exist.
     pub fn way(&self, asked: &Asked<'_>, rng: &mut dyn RngCore) -> Result<Way<'_>, GatewayError> {
-        let choice = asked.choose(&self.routes, || self.models(), rng)?;
+        let choice = asked.choose((&self.routes, &self.guards), || self.models(), rng)?;
         self.way_of(choice)
     }
 

@@ -34,6 +34,7 @@ pub mod context;
 pub mod exchange;
 pub mod explain;
 pub mod forward;
+pub mod guards;
 pub mod headers;
 pub mod ledger;
 pub mod live;

@@ -12,6 +12,7 @@ use warmgate_routing::Sent;
 
 use crate::error::ErrorShape;
 use crate::proxy::forward::Answer;
+use crate::proxy::guards::Watch;
 use crate::proxy::headers::{self, Framing};
 use crate::proxy::stop::Stop;
 use crate::stream::{Heard, Listener, ModelRewriter};
@@ -36,6 +37,8 @@ pub struct Relay<'a> {
     pub answer: Answer,
     /// Its weight moves at the first token.
     pub sent: &'a mut Sent,
+    /// Hears of the first token, where a guard watches and the answer is none of an error.
+    pub watch: Option<Watch>,
     /// Puts the client's name for the model into the answer, where the engine has another.
     pub rewriter: Option<ModelRewriter>,
     /// Headers that this gateway adds.
@@ -115,7 +118,11 @@ impl Relay<'_> {
             };
             listener.feed(&bytes);
             if passage.first_token_at.is_none() && listener.has_begun() {
-                passage.first_token_at = Some(Instant::now());
+                let now = Instant::now();
+                passage.first_token_at = Some(now);
+                if let Some(watch) = &self.watch {
+                    watch.begun(now);
+                }
                 self.sent.note_first_token();
             }
             let bytes = match &mut self.rewriter {

@@ -11,6 +11,7 @@ use warmgate_routing::split::{self, ApiKey, Caller, KeySource};
 
 use crate::config::{Route, Routes, Target};
 use crate::error::GatewayError;
+use crate::proxy::guards::{Guarded, Guards};
 use crate::proxy::headers;
 
 /// A request as far as routes look at it.
@@ -63,14 +64,14 @@ impl Asked<'_> {
         SessionKey::from_headers(self.named_headers()).or(self.request.session_hint)
     }
 
-    /// The target that takes this request. `known` are the names that clients can ask for.
+    /// The target that takes this request, under the weights of now. `known` are the names that clients can ask for.
     ///
     /// # Errors
     /// Where no route takes it, where it asks for a target that does not exist, or where no target
     /// has a weight.
     pub fn choose<'r>(
         &self,
-        routes: &'r Routes,
+        (routes, guards): (&'r Routes, &Guards),
         known: impl FnOnce() -> Vec<String>,
         rng: &mut dyn RngCore,
     ) -> Result<TargetChoice<'r>, GatewayError> {
@@ -80,7 +81,7 @@ impl Asked<'_> {
         };
         let (target, reason) = match self.forced(route)? {
             Some(target) => (target, TargetReason::Forced),
-            None => self.split(route, rng)?,
+            None => self.split(route, guards, rng)?,
         };
         Ok(TargetChoice {
             route,
@@ -128,6 +129,7 @@ impl Asked<'_> {
     fn split<'r>(
         &self,
         route: &'r Route,
+        guards: &Guards,
         rng: &mut dyn RngCore,
     ) -> Result<(&'r Target, TargetReason), GatewayError> {
         if let [only] = route.targets.as_slice() {
@@ -139,7 +141,11 @@ impl Asked<'_> {
             api_key: ApiKey::from_headers(self.named_headers()),
         };
         let (key, source) = caller.split_key(route.stickiness, rng)?;
-        let target = split::choose(&route.targets, key).ok_or(GatewayError::NoEndpoint)?;
+        let target = match guards.of(&route.name) {
+            Some(guarded) => guarded.choose(&route.targets, key),
+            None => split::choose(&route.targets, key),
+        };
+        let target = target.ok_or(GatewayError::NoEndpoint)?;
         Ok((target, TargetReason::Split(source)))
     }
 
@@ -175,9 +181,9 @@ impl TargetChoice<'_> {
 
     /// For explanations: the rule, the target, and why.
     #[must_use]
-    pub fn shown(&self, asked: &str) -> Value {
+    pub fn shown(&self, asked: &str, guards: &Guards) -> Value {
         json!({
-            "route": shown_route(self.route),
+            "route": shown_route(self.route, guards.of(&self.route.name).map(|one| &**one)),
             "target": &*self.target.name,
             "reason": self.reason.as_str(),
             "pool": self.target.pool,
@@ -200,10 +206,16 @@ impl TargetReason {
     }
 }
 
-/// A rule with the shares of its targets, 0 to 1.
+/// A rule with the weights and shares (0 to 1) of its targets now, and what its guard has seen.
 #[must_use]
-pub fn shown_route(route: &Route) -> Value {
-    let total: f64 = route.targets.iter().map(|one| f64::from(one.weight)).sum();
+pub fn shown_route(route: &Route, guarded: Option<&Guarded>) -> Value {
+    let weight = |place: usize| match guarded {
+        Some(guarded) => guarded.weight(place),
+        None => route.targets[place].weight,
+    };
+    let total: f64 = (0..route.targets.len())
+        .map(|one| f64::from(weight(one)))
+        .sum();
     let share = |weight: u32| {
         if total > 0.0 {
             f64::from(weight) / total
@@ -211,28 +223,43 @@ pub fn shown_route(route: &Route) -> Value {
             0.0
         }
     };
-    let target = |target: &Target| {
-        json!({
+    let mut seen = guarded.map(Guarded::shown).unwrap_or_default().into_iter();
+    let mut target = |(place, target): (usize, &Target)| {
+        let mut shown = json!({
             "name": &*target.name,
             "pool": target.pool,
             "served_model": target.model,
-            "weight": target.weight,
-            "share": share(target.weight),
-        })
+            "weight": weight(place),
+            "share": share(weight(place)),
+        });
+        // What people and scripts ask for first stands beside the weight.
+        if let Some(seen) = seen.next() {
+            shown["tripped"] = seen["tripped"].as_bool().unwrap_or(false).into();
+            shown["step"] = seen["step"].clone();
+            shown["configured_weight"] = target.weight.into();
+            shown["seen"] = seen;
+        }
+        shown
     };
-    json!({
+    let targets: Vec<Value> = route.targets.iter().enumerate().map(&mut target).collect();
+    let mut shown = json!({
         "name": &*route.name,
         "model": route.model,
         "match": route.matching,
         "sticky": route.stickiness,
         "force_target": route.takes_force,
-        "targets": route.targets.iter().map(target).collect::<Vec<_>>(),
+        "targets": targets,
         "mirror": route.mirror.as_ref().map(|mirror| json!({
             "pool": mirror.target.pool,
             "served_model": mirror.target.model,
             "percent": mirror.share.percent(),
         })),
-    })
+    });
+    if let Some(rules) = &route.guard {
+        shown["guard"] = json!(rules.settings);
+        shown["steps"] = json!(rules.steps);
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -275,7 +302,11 @@ routes:
             request: &request,
         };
         let (routes, mut rng) = (routes(), SmallRng::seed_from_u64(seed));
-        match asked.choose(&routes, || vec!["alias".to_owned()], &mut rng) {
+        match asked.choose(
+            (&routes, &Guards::default()),
+            || vec!["alias".to_owned()],
+            &mut rng,
+        ) {
             Ok(choice) => format!("{} {}", choice.target.name, choice.reason.as_str()),
             Err(error) => error.code().to_owned(),
         }
@@ -325,12 +356,12 @@ routes:
     fn an_explanation_shows_the_rule_with_its_shares() {
         let routes = routes();
         let route = routes.of("forced").next().unwrap();
-        let shown = shown_route(route);
+        let shown = shown_route(route, None);
         assert_eq!(shown["targets"][0]["share"], 1.0);
         assert_eq!(shown["targets"][1]["weight"], 0);
         let gold = routes.of("gold").next().unwrap();
         assert_eq!(
-            shown_route(gold)["match"],
+            shown_route(gold, None)["match"],
             json!({"headers": {"x-tier": "gold"}})
         );
     }

@@ -10,6 +10,7 @@
 mod broken_engine;
 mod engines;
 mod gateway_process;
+mod guards;
 mod http_client;
 
 mod aborts;

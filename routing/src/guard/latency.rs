@@ -10,9 +10,11 @@ pub const BINS_PER_OCTAVE: usize = 8;
 const OCTAVES: usize = 18;
 const BINS: usize = OCTAVES * BINS_PER_OCTAVE;
 /// Uncached tokens up to which a prompt belongs to a class, for all classes but the last.
-const CLASS_TOKENS_MAX: [u64; CLASSES - 1] = [512, 2_048, 8_192, 32_768, 131_072];
+const CLASS_TOKENS_MAX: [u64; TOKEN_CLASSES - 1] = [512, 4_096, 32_768];
 /// Classes of prompts by what had to be computed of them.
-pub(super) const CLASSES: usize = 6;
+pub(super) const TOKEN_CLASSES: usize = 4;
+/// The same, of streams first and then of answers that come as a whole.
+pub(super) const CLASSES: usize = 2 * TOKEN_CLASSES;
 /// The quantile that is compared.
 pub(super) const QUANTILE: f64 = 0.95;
 /// Samples of stable that a class must have to be compared: of fewer, the quantile is their maximum.
@@ -70,9 +72,11 @@ fn quantile(counts: &[u32]) -> Option<usize> {
     })
 }
 
-/// The class of a prompt of which so many tokens had to be computed.
-pub(super) fn class(uncached: Tokens) -> usize {
-    CLASS_TOKENS_MAX.partition_point(|most| *most < uncached.0)
+/// The class of a request of whose prompt so many tokens had to be computed.
+pub(super) fn class(is_stream: bool, uncached: Tokens) -> usize {
+    let of_tokens = CLASS_TOKENS_MAX.partition_point(|most| *most < uncached.0);
+    let first = if is_stream { 0 } else { TOKEN_CLASSES };
+    first + of_tokens
 }
 
 /// How the latencies of one target compare with those of stable, class by class.
@@ -154,11 +158,13 @@ mod tests {
     #[test]
     fn classes_begin_after_their_limits() {
         for (place, most) in CLASS_TOKENS_MAX.into_iter().enumerate() {
-            assert_eq!(class(Tokens(most)), place);
-            assert_eq!(class(Tokens(most + 1)), place + 1);
+            assert_eq!(class(true, Tokens(most)), place);
+            assert_eq!(class(true, Tokens(most + 1)), place + 1);
+            assert_eq!(class(false, Tokens(most)), TOKEN_CLASSES + place);
         }
-        assert_eq!(class(Tokens::ZERO), 0);
-        assert_eq!(class(Tokens(u64::MAX)), CLASSES - 1);
+        assert_eq!(class(true, Tokens::ZERO), 0);
+        assert_eq!(class(true, Tokens(u64::MAX)), TOKEN_CLASSES - 1);
+        assert_eq!(class(false, Tokens(u64::MAX)), CLASSES - 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! steps it also rises by itself, as long as the canary is fine.
 //!
 //! # How a canary is judged
-//! By the share of requests that failed, the share of answers that ended abnormally, and p95 of TTFT
+//! By the share of requests that failed, the share of answers that the engine gave up, and p95 of TTFT
 //! and TPOT over stable's. Every judgement is about a share of requests, for p95 that of the requests
 //! slower than the limit times stable's p95, which must not be more than 5 %:
 //!
@@ -36,8 +36,8 @@
 //! use std::time::{Duration, Instant};
 //! use warmgate_routing::Tokens;
 //! use warmgate_routing::guard::{
-//!     ErrorClass, GuardPlan, GuardSettings, GuardedTarget, Moment, Observation, OnBreach,
-//!     RolloutEvent, RouteGuard, Step,
+//!     ErrorClass, GuardPlan, GuardSettings, GuardedTarget, Moment, Observation, RolloutEvent,
+//!     RouteGuard, Step,
 //! };
 //!
 //! let target = |name: &str| GuardedTarget {
@@ -50,14 +50,17 @@
 //!     stable: 0,
 //!     settings: GuardSettings::default(),
 //!     steps: vec![Step { weight: 5, hold_s: 60 }, Step { weight: 100, hold_s: 60 }],
-//!     on_breach: OnBreach::Out,
 //! };
 //! let mut now = Moment { steady: Instant::now(), unix_ms: 1_800_000_000_000 };
 //! let guard = RouteGuard::new(plan, now);
 //! assert_eq!((guard.weight(0), guard.weight(1)), (95, 5));
 //!
 //! // Every second request of the canary fails: the eighth error is one too many.
-//! let good = Observation::Begun { ttft: Some(Duration::from_millis(80)), uncached: Tokens(300) };
+//! let good = Observation::Begun {
+//!     ttft: Duration::from_millis(80),
+//!     is_stream: true,
+//!     uncached: Tokens(300),
+//! };
 //! let bad = Observation::Failed(ErrorClass::Status5xx);
 //! let mut event = None;
 //! for number in 0..16 {

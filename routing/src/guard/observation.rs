@@ -2,67 +2,86 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::units::Tokens;
 
-/// Why a request failed, where that is the target's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What went wrong behind the gateway with a request that had a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ErrorClass {
-    /// No endpoint could be reached, or there is none.
-    #[serde(rename = "connect")]
-    Connect,
-    /// The connection broke or timed out before an answer.
-    #[serde(rename = "no_answer")]
-    NoAnswer,
-    /// The answer is an error of the engine's own.
-    #[serde(rename = "5xx")]
+    /// The engine refused the request (4xx); mostly the client's fault, so never held against it.
+    Status4xx,
+    /// The engine answered with an error of its own (5xx).
     Status5xx,
-    /// The answer began well and broke, stopped or turned into an error.
-    #[serde(rename = "mid_stream")]
+    /// No connection to any endpoint tried.
+    Connect,
+    /// The connection broke before an answer.
+    Broken,
+    /// No answer began in time.
+    Timeout,
+    /// No endpoint took requests.
+    NoEndpoint,
+    /// The answer broke off, or an error came inside it.
     MidStream,
+    /// The answer ended, with a finish reason that says that the engine gave it up. It is abnormal,
+    /// and judged apart from errors.
+    GivenUp,
 }
 
 impl ErrorClass {
-    /// All of them, in the order of [`Counts::errors`].
-    pub const ALL: [ErrorClass; 4] = [
-        ErrorClass::Connect,
-        ErrorClass::NoAnswer,
+    /// Every class.
+    pub const ALL: [ErrorClass; 8] = [
+        ErrorClass::Status4xx,
         ErrorClass::Status5xx,
+        ErrorClass::Connect,
+        ErrorClass::Broken,
+        ErrorClass::Timeout,
+        ErrorClass::NoEndpoint,
         ErrorClass::MidStream,
+        ErrorClass::GivenUp,
     ];
 
-    /// The name in metric labels: `connect`, `no_answer`, `5xx` or `mid_stream`.
+    /// Its name in metric labels.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
-            ErrorClass::Connect => "connect",
-            ErrorClass::NoAnswer => "no_answer",
+            ErrorClass::Status4xx => "4xx",
             ErrorClass::Status5xx => "5xx",
+            ErrorClass::Connect => "connect",
+            ErrorClass::Broken => "broken",
+            ErrorClass::Timeout => "timeout",
+            ErrorClass::NoEndpoint => "no_endpoint",
             ErrorClass::MidStream => "mid_stream",
+            ErrorClass::GivenUp => "given_up",
         }
+    }
+
+    /// Whether it comes after the answer has begun.
+    #[must_use]
+    pub fn is_late(self) -> bool {
+        matches!(self, ErrorClass::MidStream | ErrorClass::GivenUp)
     }
 }
 
-/// Something seen of a request. What clients do wrong or break off is none of these.
+/// Something seen of a request. What clients break off is none of these.
 ///
 /// A request counts when its answer begins, not when it ends: answers that end badly end early, and
 /// for as long as the good ones are under way a canary would seem to do nothing but fail.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Observation {
-    /// The answer has begun: its first token, or all of it where it is not streamed.
+    /// The answer has begun, and it is none of an error.
     Begun {
-        /// Time to first token; none where the answer is not streamed.
-        ttft: Option<Duration>,
+        /// Time to first token; of an answer that is not streamed, to all of it.
+        ttft: Duration,
+        /// Whether it is streamed.
+        is_stream: bool,
         /// Tokens of its prompt that had to be computed.
         uncached: Tokens,
     },
-    /// It failed. [`ErrorClass::MidStream`] comes after `Begun`, the others come instead of it.
+    /// It failed; after `Begun` where the class is late, else instead of it.
     Failed(ErrorClass),
-    /// The answer has come to its end; comes after `Begun`.
+    /// The answer has come to its end; after `Begun`.
     Finished {
-        /// It ended as answers should not, such as cut off at a length or by a filter.
-        is_abnormal: bool,
         /// Time per output token; none where it has not two of them.
         tpot: Option<Duration>,
     },
@@ -72,11 +91,7 @@ impl Observation {
     /// Whether it speaks against the target.
     #[must_use]
     pub fn is_bad(&self) -> bool {
-        match self {
-            Observation::Begun { .. } => false,
-            Observation::Failed(_) => true,
-            Observation::Finished { is_abnormal, .. } => *is_abnormal,
-        }
+        matches!(self, Observation::Failed(class) if *class != ErrorClass::Status4xx)
     }
 }
 
@@ -85,43 +100,48 @@ impl Observation {
 pub struct Counts {
     /// Requests whose answer has begun or will not.
     pub requests: u32,
-    /// Errors in the order of [`ErrorClass::ALL`].
-    pub errors: [u32; ErrorClass::ALL.len()],
-    /// Answers that ended as they should not.
-    pub abnormal: u32,
+    /// In the order of [`ErrorClass::ALL`].
+    by_class: [u32; ErrorClass::ALL.len()],
 }
 
 impl Counts {
-    /// Errors of all classes.
+    /// So many errors of a class.
     #[must_use]
-    pub fn errors_total(&self) -> u32 {
-        self.errors.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    pub fn of(&self, class: ErrorClass) -> u32 {
+        self.by_class[class as usize]
+    }
+
+    /// Errors of all classes that are held against a target, abnormal ends aside.
+    #[must_use]
+    pub fn errors(&self) -> u32 {
+        let held =
+            |class: &&ErrorClass| !matches!(class, ErrorClass::Status4xx | ErrorClass::GivenUp);
+        let classes = ErrorClass::ALL.iter().filter(held);
+        classes.fold(0, |sum, class| sum.saturating_add(self.of(*class)))
+    }
+
+    /// Answers that ended as they should not.
+    #[must_use]
+    pub fn abnormal(&self) -> u32 {
+        self.of(ErrorClass::GivenUp)
     }
 
     pub(super) fn note(&mut self, observation: &Observation) {
         let is_request = match observation {
             Observation::Begun { .. } => true,
-            Observation::Failed(class) => *class != ErrorClass::MidStream,
+            Observation::Failed(class) => {
+                let count = &mut self.by_class[*class as usize];
+                *count = count.saturating_add(1);
+                !class.is_late()
+            }
             Observation::Finished { .. } => false,
         };
-        self.merge(&Counts {
-            requests: u32::from(is_request),
-            errors: ErrorClass::ALL
-                .map(|class| u32::from(*observation == Observation::Failed(class))),
-            abnormal: u32::from(matches!(
-                observation,
-                Observation::Finished {
-                    is_abnormal: true,
-                    ..
-                }
-            )),
-        });
+        self.requests = self.requests.saturating_add(u32::from(is_request));
     }
 
     pub(super) fn merge(&mut self, other: &Counts) {
         self.requests = self.requests.saturating_add(other.requests);
-        self.abnormal = self.abnormal.saturating_add(other.abnormal);
-        for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
+        for (mine, theirs) in self.by_class.iter_mut().zip(other.by_class) {
             *mine = mine.saturating_add(theirs);
         }
     }
@@ -132,10 +152,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_labels() {
-        for class in ErrorClass::ALL {
-            let written = serde_json::to_value(class).unwrap();
-            assert_eq!(written, class.as_str());
+    fn each_class_counts_once_and_has_a_name_of_its_own() {
+        let mut counts = Counts::default();
+        for (place, class) in ErrorClass::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, place);
+            counts.note(&Observation::Failed(class));
+            assert_eq!(counts.of(class), 1);
         }
+        assert_eq!(counts.requests, 6, "two come after their answer has begun");
+        assert_eq!((counts.errors(), counts.abnormal()), (6, 1));
+        let mut labels = ErrorClass::ALL.map(ErrorClass::label).to_vec();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), ErrorClass::ALL.len());
     }
 }

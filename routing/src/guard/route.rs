@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::observation::Observation;
 use super::rollout::{Moment, Progress, Rollout, RolloutEvent};
-use super::settings::{GuardSettings, OnBreach, Step};
+use super::settings::{GuardSettings, Step};
 use super::verdict::{Verdict, judge};
 use super::window::{Tally, Window};
 
@@ -38,8 +38,6 @@ pub struct GuardPlan {
     pub settings: GuardSettings,
     /// The steps of the one canary; with several canaries there are none.
     pub steps: Vec<Step>,
-    /// What remains of a canary that breaches it.
-    pub on_breach: OnBreach,
 }
 
 /// Tells one plan from another: state is resumed only under the plan that it came about under.
@@ -115,7 +113,7 @@ impl RouteGuard {
             "steps are those of one canary"
         );
         let rollout = |(place, target): (usize, &GuardedTarget)| {
-            let rollout = Rollout::new(target.weight, &plan.steps, plan.on_breach, now);
+            let rollout = Rollout::new(target.weight, &plan.steps, plan.settings.on_breach, now);
             (place != plan.stable).then_some((place, rollout))
         };
         let rollouts = plan

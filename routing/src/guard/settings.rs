@@ -11,8 +11,8 @@ use super::verdict::Measure;
 /// Span of a window, in seconds: shorter and there are no requests in it, longer and good times of
 /// long ago outvote a failure of now.
 pub const WINDOW_S: std::ops::RangeInclusive<u64> = 1..=3_600;
-/// Requests in a window that allow a verdict: fewer than ten prove nothing.
-pub const MIN_REQUESTS: std::ops::RangeInclusive<u32> = 10..=1_000_000;
+/// Requests in a window that allow a verdict: of fewer than five, one error would be a breach.
+pub const MIN_REQUESTS: std::ops::RangeInclusive<u32> = 5..=1_000_000;
 /// Ratios of a canary's latency to stable's that can be told from 1 by bins of 9 %.
 pub const RATIO_MAX: std::ops::RangeInclusive<f64> = 1.2..=100.0;
 /// Steps of a rollout.
@@ -26,25 +26,33 @@ pub const HOLD_S_MAX: u64 = 30 * 24 * 3_600;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuardSettings {
-    /// Span of the window in seconds, 1 to 3600. A minute is many requests where there is traffic at
+    /// Span of the window in seconds. A minute is many requests where there is traffic at
     /// all, and short enough that a failure is not outvoted by what was before.
+    #[schemars(range(min = 1, max = 3_600))]
     pub window_s: u64,
-    /// Requests of the canary in the window without which it is not called fine, 10 to 1000000. With
+    /// Requests of the canary in the window without which it is not called fine. With
     /// 50, a canary that fails one request in a hundred is not mistaken for one that fails one in
     /// twenty.
+    #[schemars(range(min = 5, max = 1_000_000))]
     pub min_requests: u32,
-    /// Share of requests that may fail (5xx, no connection, no answer, broken streams), 0 to 1.
+    /// Share of requests that may fail (5xx, no connection, no answer, broken streams).
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub error_rate_max: f64,
-    /// How many times stable's p95 of the time to first token the canary's may be, 1.2 to 100, among
+    /// How many times stable's p95 of the time to first token the canary's may be, among
     /// prompts of which as much had to be computed; `null`: not judged. Twice is beyond what two
     /// deployments of one model differ by.
+    #[schemars(range(min = 1.2, max = 100.0))]
     pub ttft_p95_ratio_max: Option<f64>,
     /// The same of the time per output token. Not judged unless set: another model or quantisation
     /// has another pace on purpose.
+    #[schemars(range(min = 1.2, max = 100.0))]
     pub tpot_p95_ratio_max: Option<f64>,
-    /// Share of answers that may end abnormally (cut off at a length, filtered, aborted), 0 to 1. Not
-    /// judged unless set: what is usual depends on what clients ask for.
+    /// Share of answers that the engine may give up (finish reasons `abort` and `error`);
+    /// `null`: not judged.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub abnormal_rate_max: Option<f64>,
+    /// The weight of a canary that has breached any of this.
+    pub on_breach: OnBreach,
 }
 
 impl Default for GuardSettings {
@@ -55,7 +63,8 @@ impl Default for GuardSettings {
             error_rate_max: 0.05,
             ttft_p95_ratio_max: Some(2.0),
             tpot_p95_ratio_max: None,
-            abnormal_rate_max: None,
+            abnormal_rate_max: Some(0.05),
+            on_breach: OnBreach::Out,
         }
     }
 }
@@ -64,9 +73,11 @@ impl Default for GuardSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The canary's share in percent of the route, 1 to 100, more than in the step before.
+    /// The canary's share in percent of the route, more than in the step before.
+    #[schemars(range(min = 1, max = 100))]
     pub weight: u32,
     /// Seconds for which the canary has to be fine before the next step, at most thirty days.
+    #[schemars(range(max = 2_592_000))]
     pub hold_s: u64,
 }
 
@@ -74,11 +85,11 @@ pub struct Step {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBreach {
-    /// None: what it did wrong it does to whoever it is given.
+    /// Weight 0: what it did wrong it does to whoever it is given.
     #[default]
     Out,
-    /// That of the step before, for a canary that fails under load only; none if it breaches again
-    /// there, or where there is no step before.
+    /// The weight of the step before, for a canary that fails under load only; 0 if it breaches
+    /// again there, or where there is no step before.
     LastGoodStep,
 }
 
@@ -86,15 +97,21 @@ pub enum OnBreach {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{problem}")]
 pub struct GuardSettingsError {
-    /// The key, such as `window_s`; of a step, its place and key, such as `1.weight`.
-    pub key: String,
+    /// The step's place, where it is about one.
+    pub place: Option<usize>,
+    /// The key, such as `window_s` or `weight`; empty where it is about all steps.
+    pub key: &'static str,
     /// What is wrong and what to write, without the key.
     pub problem: String,
 }
 
-fn error<T>(key: impl Into<String>, problem: String) -> Result<T, GuardSettingsError> {
-    let key = key.into();
-    Err(GuardSettingsError { key, problem })
+fn error(key: &'static str, problem: String) -> Result<(), GuardSettingsError> {
+    let place = None;
+    Err(GuardSettingsError {
+        place,
+        key,
+        problem,
+    })
 }
 
 impl GuardSettings {
@@ -161,16 +178,20 @@ pub fn check_steps(steps: &[Step]) -> Result<(), GuardSettingsError> {
     }
     let mut before = 0;
     for (place, step) in steps.iter().enumerate() {
+        let about = |key, problem| {
+            Err(GuardSettingsError {
+                place: Some(place),
+                key,
+                problem,
+            })
+        };
         if !STEP_WEIGHT.contains(&step.weight) || step.weight <= before {
             let least = before + 1;
             let problem = format!("write a percentage from {least} to 100: steps only rise");
-            return error(format!("{place}.weight"), problem);
+            return about("weight", problem);
         }
         if step.hold_s > HOLD_S_MAX {
-            return error(
-                format!("{place}.hold_s"),
-                format!("write at most {HOLD_S_MAX} seconds"),
-            );
+            return about("hold_s", format!("write at most {HOLD_S_MAX} seconds"));
         }
         before = step.weight;
     }
@@ -189,8 +210,8 @@ mod tests {
             ("window_s", |s| s.window_s = 3_600, |s| s.window_s = 3_601),
             (
                 "min_requests",
-                |s| s.min_requests = 10,
-                |s| s.min_requests = 9,
+                |s| s.min_requests = 5,
+                |s| s.min_requests = 4,
             ),
             (
                 "min_requests",
@@ -237,18 +258,21 @@ mod tests {
             };
             weights.iter().map(step).collect()
         };
-        let key = |weights: &[u32]| check_steps(&steps(weights)).err().map(|error| error.key);
+        let key = |weights: &[u32]| {
+            let error = check_steps(&steps(weights)).err()?;
+            Some((error.place, error.key))
+        };
         assert_eq!(key(&[]), None);
         assert_eq!(key(&[1, 5, 25, 50, 100]), None);
-        assert_eq!(key(&[0, 5]).as_deref(), Some("0.weight"));
-        assert_eq!(key(&[5, 101]).as_deref(), Some("1.weight"));
-        assert_eq!(key(&[5, 5]).as_deref(), Some("1.weight"));
+        assert_eq!(key(&[0, 5]), Some((Some(0), "weight")));
+        assert_eq!(key(&[5, 101]), Some((Some(1), "weight")));
+        assert_eq!(key(&[5, 5]), Some((Some(1), "weight")));
         let rising: Vec<u32> = (1..=STEPS_MAX as u32 + 1).collect();
         assert_eq!(key(&rising[..STEPS_MAX]), None);
-        assert_eq!(key(&rising).as_deref(), Some(""));
+        assert_eq!(key(&rising), Some((None, "")));
         let mut long = steps(&[1, 2]);
         long[1].hold_s += 1;
-        assert_eq!(check_steps(&long).unwrap_err().key, "1.hold_s");
+        assert_eq!(check_steps(&long).unwrap_err().key, "hold_s");
     }
 
     #[test]

@@ -27,7 +27,8 @@ fn begun(rng: &mut SmallRng, typical_ms: f64) -> Observation {
     // Times to first token are spread over more than a factor of ten.
     let spread: f64 = (0..4).map(|_| rng.random::<f64>() - 0.5).sum();
     Observation::Begun {
-        ttft: Some(Duration::from_secs_f64(typical_ms / 1_000.0 * spread.exp())),
+        ttft: Duration::from_secs_f64(typical_ms / 1_000.0 * spread.exp()),
+        is_stream: true,
         uncached: Tokens(100),
     }
 }
@@ -53,7 +54,7 @@ fn slow_under_load(rng: &mut SmallRng, share: f64) -> Observation {
 
 fn outage(rng: &mut SmallRng, _share: f64) -> Observation {
     match rng.random_bool(0.5) {
-        true => Observation::Failed(ErrorClass::NoAnswer),
+        true => Observation::Failed(ErrorClass::Timeout),
         false => begun(rng, 100.0),
     }
 }
@@ -75,9 +76,11 @@ impl Scene {
         let plan = GuardPlan {
             targets: vec![target("stable"), target("canary")],
             stable: 0,
-            settings: GuardSettings::default(),
+            settings: GuardSettings {
+                on_breach,
+                ..GuardSettings::default()
+            },
             steps: STEPS.map(step).to_vec(),
-            on_breach,
         };
         Scene {
             guard: RouteGuard::new(plan, now),

@@ -8,7 +8,8 @@ use super::*;
 use crate::units::Tokens;
 
 const GOOD: Observation = Observation::Begun {
-    ttft: Some(Duration::from_millis(100)),
+    ttft: Duration::from_millis(100),
+    is_stream: true,
     uncached: Tokens(100),
 };
 const BAD: Observation = Observation::Failed(ErrorClass::Connect);
@@ -32,9 +33,11 @@ fn plan(weights: &[(&str, u32)], steps: &[(u32, u64)], on_breach: OnBreach) -> G
     GuardPlan {
         targets: weights.iter().map(target).collect(),
         stable: 0,
-        settings: GuardSettings::default(),
+        settings: GuardSettings {
+            on_breach,
+            ..GuardSettings::default()
+        },
         steps: steps.iter().map(step).collect(),
-        on_breach,
     }
 }
 
@@ -182,7 +185,7 @@ fn another_plan_begins_anew() {
     let changes: [Change; 5] = [
         |plan| plan.settings.error_rate_max = 0.06,
         |plan| plan.steps[2].hold_s += 1,
-        |plan| plan.on_breach = OnBreach::LastGoodStep,
+        |plan| plan.settings.on_breach = OnBreach::LastGoodStep,
         |plan| plan.targets[1].serves = "llama-c".to_owned(),
         |plan| plan.targets[0].weight = 91,
     ];
@@ -239,7 +242,8 @@ proptest! {
     #[test]
     fn weights_only_move_as_they_may(acts in acts(), is_kept in any::<bool>()) {
         let on_breach = if is_kept { OnBreach::LastGoodStep } else { OnBreach::Out };
-        let plan = GuardPlan { on_breach, ..stepped() };
+        let mut plan = stepped();
+        plan.settings.on_breach = on_breach;
         let mut now = start();
         let mut guard = RouteGuard::new(plan.clone(), now);
         let mut is_tripped = false;

@@ -151,8 +151,8 @@ pub fn judge(settings: &GuardSettings, canary: &Tally, stable: &Tally) -> Verdic
     let ttft = judge.compare(Measure::TtftP95Ratio);
     let tpot = judge.compare(Measure::TpotP95Ratio);
     let standings = [
-        judge.share(Measure::ErrorRate, |tally| tally.counts.errors_total()),
-        judge.share(Measure::AbnormalRate, |tally| tally.counts.abnormal),
+        judge.share(Measure::ErrorRate, |tally| tally.counts.errors()),
+        judge.share(Measure::AbnormalRate, |tally| tally.counts.abnormal()),
         judge.latency(Measure::TtftP95Ratio, &ttft),
         judge.latency(Measure::TpotP95Ratio, &tpot),
     ];
@@ -266,18 +266,20 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
-    use crate::guard::Counts;
+    use crate::guard::{ErrorClass, Observation};
 
     fn tally(requests: u32, errors: u32, abnormal: u32) -> Tally {
-        let counts = Counts {
-            requests,
-            errors: [0, 0, errors, 0],
-            abnormal,
-        };
-        Tally {
-            counts,
-            ..Tally::default()
+        let mut tally = Tally::default();
+        for _ in 0..errors {
+            let failed = Observation::Failed(ErrorClass::Status5xx);
+            tally.counts.note(&failed);
         }
+        for _ in 0..abnormal {
+            let given_up = Observation::Failed(ErrorClass::GivenUp);
+            tally.counts.note(&given_up);
+        }
+        tally.counts.requests = requests;
+        tally
     }
 
     fn with_ttft(mut tally: Tally, samples: u32, ms: u64) -> Tally {
@@ -346,6 +348,7 @@ mod tests {
             ttft_p95_ratio_max: None,
             ..GuardSettings::default()
         };
+        settings.abnormal_rate_max = None;
         assert_eq!(verdict(&settings, &canary, &stable), "fine");
         settings.abnormal_rate_max = Some(0.2);
         assert_eq!(verdict(&settings, &canary, &stable), "breach abnormal_rate");

@@ -20,11 +20,12 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// p95 of the time to first token of all prompts, within 9 %; none where none was streamed.
+    /// p95 of the time to first token of streams, within 9 %; none where there was none.
     #[must_use]
     pub fn ttft_p95(&self) -> Option<Duration> {
         let mut all = Histogram::default();
-        self.ttft.iter().for_each(|class| all.merge(class));
+        let streams = self.ttft.iter().take(latency::TOKEN_CLASSES);
+        streams.for_each(|class| all.merge(class));
         all.p95()
     }
 
@@ -38,12 +39,11 @@ impl Tally {
         self.counts.note(observation);
         match *observation {
             Observation::Begun {
-                ttft: Some(ttft),
+                ttft,
+                is_stream,
                 uncached,
-            } => self.ttft[latency::class(uncached)].add(ttft),
-            Observation::Finished {
-                tpot: Some(tpot), ..
-            } => self.tpot.add(tpot),
+            } => self.ttft[latency::class(is_stream, uncached)].add(ttft),
+            Observation::Finished { tpot: Some(tpot) } => self.tpot.add(tpot),
             _ => {}
         }
     }
@@ -57,7 +57,7 @@ impl Tally {
     }
 }
 
-/// A sliding window over one target. Constant memory (50 KB) and constant time for an observation.
+/// A sliding window over one target. Constant memory (60 KB) and constant time for an observation.
 #[derive(Debug)]
 pub struct Window {
     slot: Duration,
@@ -143,7 +143,8 @@ mod tests {
 
     const SPAN: Duration = Duration::from_secs(60);
     const BEGUN: Observation = Observation::Begun {
-        ttft: Some(Duration::from_millis(100)),
+        ttft: Duration::from_millis(100),
+        is_stream: true,
         uncached: Tokens(100),
     };
 
@@ -156,31 +157,21 @@ mod tests {
     fn each_observation_counts_as_what_it_is() {
         let now = start();
         let window = Window::new(SPAN, now);
-        let finished = |is_abnormal| Observation::Finished {
-            is_abnormal,
+        let finished = Observation::Finished {
             tpot: Some(Duration::from_millis(20)),
         };
-        for observation in [
-            BEGUN,
-            finished(false),
-            BEGUN,
-            finished(true),
-            BEGUN,
-            Observation::Failed(ErrorClass::MidStream),
-            Observation::Failed(ErrorClass::Connect),
-            Observation::Failed(ErrorClass::NoAnswer),
-            Observation::Failed(ErrorClass::Status5xx),
-        ] {
+        let whole = Observation::Begun {
+            ttft: Duration::from_secs(9),
+            is_stream: false,
+            uncached: Tokens(100),
+        };
+        let broken = Observation::Failed(ErrorClass::MidStream);
+        let refused = Observation::Failed(ErrorClass::Connect);
+        for observation in [BEGUN, finished, whole, BEGUN, broken, refused] {
             window.observe(&observation, now, now);
         }
         let tally = window.tally(now);
-        let expected = Counts {
-            requests: 6,
-            errors: [1; 4],
-            abnormal: 1,
-        };
-        assert_eq!(tally.counts, expected);
-        assert_eq!(tally.counts.errors_total(), 4);
+        assert_eq!((tally.counts.requests, tally.counts.errors()), (4, 2));
         let near = |latency: Option<Duration>, ms: f64| {
             (latency.unwrap().as_secs_f64() * 1_000.0 / ms - 1.0).abs() < 0.09
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use warmgate_routing::split::{MirrorShare, Stickiness};
 
-use super::{Match, Mirror, PathMatch, Route, Routes, Target};
+use super::{Match, Mirror, PathMatch, Route, Routes, Target, guard};
 use crate::config::error::{At, Problems};
 use crate::config::raw::RawConfig;
 use crate::config::raw_routes::{RawMatch, RawMirror, RawRoute, RawStickyBy, RawTarget};
@@ -52,8 +52,9 @@ fn rules(raw: &[RawRoute], pools: &[&str], at: &At, problems: &mut Problems<'_>)
         let matching = matching(&rule.matching, &at.at("match"), problems);
         let targets = targets(&rule.targets, &at.at("targets"), pools, problems);
         let mirror = mirror(rule.mirror.as_ref(), &at.at("mirror"), pools, problems);
-        let (Some(()), Some(matching), Some(targets), Some(mirror)) =
-            (named, matching, targets, mirror)
+        let guard = guard::rules(rule, &at, problems);
+        let (Some(()), Some(matching), Some(targets), Some(mirror), Some(guard)) =
+            (named, matching, targets, mirror, guard)
         else {
             routes = None;
             continue;
@@ -78,6 +79,7 @@ fn rules(raw: &[RawRoute], pools: &[&str], at: &At, problems: &mut Problems<'_>)
                 takes_force: rule.force_target,
                 targets,
                 mirror,
+                guard,
             });
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `guard` | what watches a route, and its steps |
 //! | `matching` | which requests a rule takes |
 //! | `meaning` | from rules as typed to rules without ambiguity |
 
@@ -11,21 +12,23 @@ use std::sync::Arc;
 use http::HeaderMap;
 use warmgate_routing::split::{Identity, MirrorShare, Stickiness, Weighted};
 
+mod guard;
 mod matching;
 mod meaning;
 
+pub use guard::GuardRules;
 pub use matching::{Match, PathMatch};
 pub(super) use meaning::meaning;
 
 /// Where each model's requests go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Routes {
     exact: BTreeMap<String, Vec<Route>>,
     any: Vec<Route>,
 }
 
 /// One rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Unique among all routes: for metric labels and the admin API.
     pub name: Arc<str>,
@@ -41,6 +44,8 @@ pub struct Route {
     pub targets: Vec<Target>,
     /// Where some of its requests are copied to.
     pub mirror: Option<Mirror>,
+    /// What watches them, if anything does.
+    pub guard: Option<GuardRules>,
 }
 
 /// A pool that gets copies of requests.

@@ -302,6 +302,27 @@ const ROUTES: Table = &[
         "routes[0].sticky_by: ",
     ),
     (
+        "[{model: m, guard: {}, targets: [{pool: a}]}]",
+        "routes[0].guard: there is no canary to watch: list a second target",
+    ),
+    (
+        "[{model: m, guard: {window_s: 0}, targets: [{pool: a}, {pool: b}]}]",
+        "routes[0].guard.window_s: write 1 to 3600 seconds",
+    ),
+    (
+        "[{model: m, guard: {window: 9}, targets: [{pool: a}, {pool: b}]}]",
+        "unknown field `window`, expected one of window_s",
+    ),
+    (
+        "[{model: m, steps: [{weight: 5, hold_s: 1}], targets: [{pool: a}]}]",
+        "routes[0].steps: steps lead from one target to another, and there are 1",
+    ),
+    (
+        "[{model: m, steps: [{weight: 5, hold_s: 1}, {weight: 5, hold_s: 1}], \
+          targets: [{pool: a}, {pool: b}]}]",
+        "routes[0].steps[1].weight: write a percentage from 6 to 100: steps only rise",
+    ),
+    (
         "[{model: m, targets: [{pool: c}]}]",
         "routes[0].targets[0].pool: no pool is called `c`: there is `a`, `b`",
     ),

@@ -190,6 +190,8 @@ families! {
         "Copies of the route's requests for its mirror: ok, error (not sent, refused, failed), timeout, too_long (the answer), dropped (never made, because as many as may be were under way). They are in no other count of requests or tokens.";
     mirror_duration_seconds: Histogram["route"] SECONDS
         "From a copy for the route's mirror made to the end of its answer, whatever became of it.";
+    target_tripped: Gauge["route", "target"]
+        "Whether the route's guard has taken the target out: 1 or 0; only of targets that a guard watches.";
     unrenamed_answers_total: Counter["pool"]
         "Answers passed on under the engine's own name for the model because the engine had compressed them.";
     inflight_requests: Gauge["pool", "endpoint"]

@@ -26,7 +26,7 @@ mod targets;
 pub use family::{Family, Kind, TABLE};
 pub(crate) use fleet::known_cached_tokens;
 pub use mirrors::MirrorOutcome;
-pub use outcome::{AbortPhase, ErrorClass, Outcome, RetryReason};
+pub use outcome::{AbortPhase, Outcome, RetryReason};
 pub use pool::PoolMetrics;
 pub use reference::reference;
 
@@ -133,6 +133,17 @@ impl Metrics {
     /// its weight. Others lose their series.
     pub fn know_targets(&self, targets: impl Iterator<Item = ((Arc<str>, Arc<str>), u32)>) {
         self.targets.know(&self.families, targets);
+    }
+
+    /// A guard has changed a target's weight, and says whether it has taken it out where it watches
+    /// it. One that is no longer there is not shown.
+    pub fn weigh_target(
+        &self,
+        name: (&Arc<str>, &Arc<str>),
+        weight: u32,
+        is_tripped: Option<bool>,
+    ) {
+        self.targets.weigh(&self.families, name, weight, is_tripped);
     }
 
     /// A request that its route gave to this target has ended. One whose target is no longer there

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use warmgate_routing::Tokens;
+use warmgate_routing::guard::ErrorClass;
 use warmgate_routing::request::Api;
 
 use crate::error::GatewayError;
@@ -78,56 +79,6 @@ impl Outcome<'_> {
 
 fn share(part: Tokens, whole: Tokens) -> Option<f64> {
     (whole > Tokens::ZERO).then(|| (part.as_f64() / whole.as_f64()).min(1.0))
-}
-
-/// What went wrong behind the gateway with a request that had a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The engine refused the request (4xx); mostly the client's fault.
-    Status4xx,
-    /// The engine answered with an error of its own (5xx).
-    Status5xx,
-    /// No connection to any endpoint tried.
-    Connect,
-    /// The connection broke before an answer.
-    Broken,
-    /// No answer began in time.
-    Timeout,
-    /// No endpoint took requests.
-    NoEndpoint,
-    /// The answer broke off, or an error came inside it.
-    MidStream,
-    /// The answer ended, with a finish reason that says that the engine gave it up.
-    GivenUp,
-}
-
-impl ErrorClass {
-    /// Every class.
-    pub const ALL: [ErrorClass; 8] = [
-        ErrorClass::Status4xx,
-        ErrorClass::Status5xx,
-        ErrorClass::Connect,
-        ErrorClass::Broken,
-        ErrorClass::Timeout,
-        ErrorClass::NoEndpoint,
-        ErrorClass::MidStream,
-        ErrorClass::GivenUp,
-    ];
-
-    /// Its name in metric labels.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            ErrorClass::Status4xx => "4xx",
-            ErrorClass::Status5xx => "5xx",
-            ErrorClass::Connect => "connect",
-            ErrorClass::Broken => "broken",
-            ErrorClass::Timeout => "timeout",
-            ErrorClass::NoEndpoint => "no_endpoint",
-            ErrorClass::MidStream => "mid_stream",
-            ErrorClass::GivenUp => "given_up",
-        }
-    }
 }
 
 /// When a client left.
@@ -223,9 +174,5 @@ mod tests {
             let class = outcome.error_class().map_or("", ErrorClass::label);
             assert_eq!(class, expected, "{error:?} {status}");
         }
-        let mut labels = ErrorClass::ALL.map(ErrorClass::label).to_vec();
-        labels.sort_unstable();
-        labels.dedup();
-        assert_eq!(labels.len(), ErrorClass::ALL.len());
     }
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use prometheus::{Histogram, IntCounter};
 use warmgate_routing::Tokens;
+use warmgate_routing::guard::ErrorClass;
 
 use super::family::Families;
-use super::outcome::{ErrorClass, Outcome};
+use super::outcome::Outcome;
 
 type Name = (Arc<str>, Arc<str>);
 
@@ -36,6 +37,7 @@ impl Targets {
         let before = self.known.load();
         let weights = &families.target_weight;
         weights.reset();
+        families.target_tripped.reset();
         let mut known = HashMap::new();
         for ((route, target), weight) in targets {
             let labels = [&*route, &*target];
@@ -47,6 +49,27 @@ impl Targets {
             forget(families, [&*name.0, &*name.1]);
         }
         self.known.store(Arc::new(known));
+    }
+
+    /// A target has this weight now. One that is no longer there has none.
+    pub(super) fn weigh(
+        &self,
+        families: &Families,
+        (route, target): (&Arc<str>, &Arc<str>),
+        weight: u32,
+        is_tripped: Option<bool>,
+    ) {
+        let name = (Arc::clone(route), Arc::clone(target));
+        if !self.known.load().contains_key(&name) {
+            return;
+        }
+        let labels = [&**route, &**target];
+        let gauge = families.target_weight.with_label_values(&labels);
+        gauge.set(f64::from(weight));
+        if let Some(is_tripped) = is_tripped {
+            let gauge = families.target_tripped.with_label_values(&labels);
+            gauge.set(f64::from(u8::from(is_tripped)));
+        }
     }
 
     /// A request for that target has ended. One that is no longer there is not counted.

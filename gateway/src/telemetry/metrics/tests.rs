@@ -66,6 +66,7 @@ fn everything(metrics: &Metrics, pools: &[(String, Arc<Router>)]) {
     pool.degraded(Degraded::AllEjected);
     pool.left_unrenamed();
     metrics.know_targets([target("chat", "stable", 90)].into_iter());
+    metrics.weigh_target((&"chat".into(), &"stable".into()), 90, Some(false));
     metrics.target_finished(&"chat".into(), &"stable".into(), &all);
     metrics.know_mirrors(["chat".into()].into_iter());
     metrics.mirrored("chat", MirrorOutcome::Ok, second);
@@ -136,6 +137,8 @@ fn targets_have_series_while_they_are_in_the_configuration() {
     finished(&canary, 500);
     finished(&stable, 500);
     metrics.know_targets([target("chat", "canary", 30)].into_iter());
+    metrics.weigh_target((&route, &canary), 0, Some(true));
+    metrics.weigh_target((&route, &stable), 100, None);
     finished(&canary, 200);
     finished(&stable, 200);
     let page = metrics.render(&[], Instant::now());
@@ -155,7 +158,8 @@ fn targets_have_series_while_they_are_in_the_configuration() {
         format!("time_per_output_token_seconds_count{labels} 2"),
         format!("time_to_first_token_seconds_sum{labels} 2"),
         format!("time_to_first_token_seconds_count{labels} 2"),
-        format!("weight{labels} 30"),
+        format!("tripped{labels} 1"),
+        format!("weight{labels} 0"),
     ];
     assert_eq!(shown, expected);
 }
