@@ -57,7 +57,7 @@ pub fn run(root: &Path, args: &Args) -> Result<(), Failure> {
         }
     }
     tests
-        .args(["test", "--locked", "--package", "warmgate"])
+        .args(["test", "--locked", "--workspace"])
         .args(["--test", "cluster"])
         .args(args.release.then_some("--release"))
         .args([

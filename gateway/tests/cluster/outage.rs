@@ -40,6 +40,14 @@ async fn is_degraded(gateway: &GatewayProcess) -> bool {
     ready.json()["degraded"].as_bool().unwrap()
 }
 
+async fn until_well(gateway: &GatewayProcess) {
+    let deadline = Instant::now() + PATIENCE;
+    while is_degraded(gateway).await {
+        assert!(Instant::now() < deadline, "{}", gateway.stderr());
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
 fn outage() -> Duration {
     let asked = std::env::var(OUTAGE_S.0).ok();
     Duration::from_secs(asked.map_or(OUTAGE_S.1, |text| text.parse().unwrap()))
@@ -112,11 +120,7 @@ impl Scene {
     /// Waits until the gateway says that all is well, ends the engines of deleted pods, and fails
     /// where a request has failed at any time or an engine has never got one.
     async fn end_well(mut self) {
-        let deadline = Instant::now() + PATIENCE;
-        while is_degraded(&self.gateway).await {
-            assert!(Instant::now() < deadline, "{}", self.gateway.stderr());
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
+        until_well(&self.gateway).await;
         for engine in [3, 1, 0] {
             self.engines.remove(engine).shutdown().await;
         }
@@ -242,5 +246,5 @@ async fn a_gateway_that_is_there_before_its_api_server_waits_for_it() {
         http_client::ask(gateway.listen).await.status,
         StatusCode::OK
     );
-    assert!(!is_degraded(&gateway).await);
+    until_well(&gateway).await;
 }
