@@ -4,7 +4,7 @@
 //! | room | in -> out |
 //! |---|---|
 //! | [`source`] | configuration, a file, DNS -> the endpoints of a pool |
-//! | [`kubernetes`] | what an API server says -> the endpoints of a pool |
+//! | [`kubernetes`] | what an API server says -> the endpoints of a pool, and routes |
 //! | [`scrape`] | a metrics page -> an [`EngineReport`](warmgate_routing::report::EngineReport) |
 //! | [`models`] | `/v1/models` -> names |
 //! | [`probe`] | one task for each endpoint: asks for both, again and again |

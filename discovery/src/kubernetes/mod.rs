@@ -14,6 +14,7 @@ use crate::source::{SourceError, Stopped, Updates};
 
 mod access;
 mod inference_pool;
+pub mod objects;
 mod parents;
 mod pods;
 mod pool_source;

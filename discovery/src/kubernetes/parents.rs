@@ -212,6 +212,30 @@ pub(crate) fn with_ours(
     Ok(Some(others().cloned().chain(entries).collect()))
 }
 
+/// The conditions of an object that has no parents, with ours among those of others; none where
+/// they say so already.
+pub(crate) fn with_conditions(
+    before: &[Condition],
+    verdicts: &[Verdict],
+    seen: Seen,
+) -> Option<Vec<Condition>> {
+    let is_ours = |condition: &&Condition| {
+        let judged = verdicts.iter().map(|verdict| verdict.condition);
+        judged.into_iter().any(|ours| ours == condition.type_)
+    };
+    let old: Vec<Condition> = before.iter().filter(is_ours).cloned().collect();
+    if is_said(&old, verdicts, seen.generation) {
+        return None;
+    }
+    let others = before.iter().filter(|condition| !is_ours(condition));
+    Some(
+        others
+            .cloned()
+            .chain(conditions(&old, verdicts, seen))
+            .collect(),
+    )
+}
+
 /// The time of the last transition stays where the verdict does.
 fn conditions(before: &[Condition], verdicts: &[Verdict], seen: Seen) -> Vec<Condition> {
     let condition = |verdict: &Verdict| {
@@ -440,13 +464,26 @@ mod tests {
     }
 
     #[test]
+    fn conditions_of_others_stay_and_a_pending_one_is_answered() {
+        let pending: Vec<Condition> = serde_json::from_value(json!([
+            {"type": "Accepted", "status": "Unknown", "reason": "Pending", "message": "Waiting for controller", "lastTransitionTime": "1970-01-01T00:00:00Z"},
+            {"type": "Ready", "status": "True", "reason": "Fine", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z"},
+        ]))
+        .unwrap();
+        let written = with_conditions(&pending, &accepted(), seen(NOW, 1)).unwrap();
+        assert_eq!(written[0], pending[1]);
+        assert_eq!(written[1].status, "True");
+        assert_eq!(written[1].last_transition_time, Time(seen(NOW, 1).now));
+        assert_eq!(with_conditions(&written, &accepted(), seen(NOW, 1)), None);
+    }
+
+    #[test]
     fn a_message_is_cut_at_its_limit_and_then_stays() {
         let of = |bytes| [Verdict::fails("Accepted", "Invalid", "x".repeat(bytes))];
         for bytes in [MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX + 1] {
-            let written = write(&[], &of(bytes), seen(NOW, 1)).unwrap();
-            let message = written[0]["conditions"][0]["message"].as_str().unwrap();
-            assert_eq!(message.len(), MESSAGE_BYTES_MAX);
-            assert_eq!(write(&written, &of(bytes), seen(NOW, 1)), None);
+            let written = with_conditions(&[], &of(bytes), seen(NOW, 1)).unwrap();
+            assert_eq!(written[0].message.len(), MESSAGE_BYTES_MAX);
+            assert_eq!(with_conditions(&written, &of(bytes), seen(NOW, 1)), None);
         }
     }
 }

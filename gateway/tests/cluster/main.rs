@@ -32,6 +32,7 @@ mod addresses;
 mod churn;
 mod draining;
 mod harness;
+mod http_route;
 mod inference_pool;
 mod labels;
 mod outage;
