@@ -21,7 +21,9 @@ pub async fn engine_at(address: IpAddr) -> EngineHandle {
 pub async fn engine_like(config: EngineConfig, address: IpAddr) -> EngineHandle {
     let address = SocketAddr::new(address, PORT);
     let listener = tokio::net::TcpListener::bind(address).await;
-    let listener = listener.unwrap_or_else(|error| panic!("{address}: {error}"));
+    let listener = listener.unwrap_or_else(|error| {
+        panic!("{address} is not ours ({error}): run these tests by `cargo xtask cluster`")
+    });
     serve(config, listener).unwrap()
 }
 
