@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use warmgate::config::{Config, EndpointSource, Overrides, Source};
 use warmgate::route_command::{ExplainArgs, explain};
 use warmgate_discovery::Members;
+use warmgate_routing::Tokens;
 use warmgate_routing::guard::GuardSettings;
 
 fn path(name: &str) -> PathBuf {
@@ -186,6 +187,19 @@ fn mirror() {
     assert_eq!(mirror.target.pool, "next");
     assert_eq!(mirror.share.percent(), 5.0);
     assert_eq!(config.forward.mirrored_requests, 32);
+}
+
+#[test]
+fn failover() {
+    let config = load("failover.yaml");
+    let route = config.routes.of("chat").next().unwrap();
+    let [own, rented] = route.targets.as_slice() else {
+        panic!("two targets")
+    };
+    let fallback = own.fallback.as_ref().unwrap();
+    assert_eq!(fallback.target, rented.name);
+    assert_eq!(fallback.saturated, Some(Tokens(200_000)));
+    assert_eq!((rented.weight, rented.is_implied), (0, false));
 }
 
 #[test]

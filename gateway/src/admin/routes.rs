@@ -88,8 +88,9 @@ pub(super) const ROUTES: &[AdminRoute] = &[
                   are tried: `name`, `model`, `match`, `sticky` (conversation, api_key or \
                   nothing), `force_target`, and for each of `targets` its `name`, `pool`, \
                   `served_model` (null: the client's), `weight` now, and `share` of the route's \
-                  conversations, 0 to 1. `mirror` (null: none) has `pool`, `served_model` and \
-                  `percent` of the requests that are copied. Of a route with a guard also \
+                  conversations, 0 to 1, and who takes what it cannot take (`fallback`, \
+                  `saturated_tokens`; null: nobody). `mirror` (null: none) has `pool`, \
+                  `served_model` and `percent` of the requests that are copied. Of a route with a guard also \
                   `guard` and `steps`, and for each target `tripped`, `step` (from 0; null without \
                   steps), `configured_weight`, and what was `seen` in the window: `requests`, \
                   `errors`, `given_up`, `ttft_p95_s`, `tpot_p95_s`, and of a canary its \

@@ -139,6 +139,17 @@ pub struct RawTarget {
     /// it asked for in every answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Who takes a request that this target cannot take: the name of another target of the route,
+    /// or of a pool. Where none of its endpoints is usable, none that was asked could be reached,
+    /// or all broke off or refused (429, 502, 503, 504) before they answered. A pool that is no
+    /// target of the route becomes one, of weight 0, under this target's `model`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// With `fallback`: requests also go there while each usable endpoint of this target's pool has
+    /// at least so many prompt tokens to compute, of requests of this gateway without a first token.
+    #[garde(range(min = 1, max = limit::CAPACITY_TOKENS_MAX))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturated_tokens: Option<u64>,
 }
 
 fn default_weight() -> u32 {
@@ -154,6 +165,8 @@ impl RawTarget {
             pool: pool.to_owned(),
             weight: default_weight(),
             model: None,
+            fallback: None,
+            saturated_tokens: None,
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue};
 use pingora::connectors::http::Connector;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use warmgate_routing::feedback::Reported;
 use warmgate_routing::health::Failure;
@@ -14,12 +15,14 @@ use warmgate_routing::request::Api;
 use warmgate_routing::{Sent, Tokens};
 
 use crate::proxy::context::Context;
+use crate::proxy::live::Live;
 use crate::proxy::mirror::{Mirrors, Original};
 use crate::proxy::plan::{self, Incoming, Plan};
 use crate::proxy::relay::{Passage, Relay};
 use crate::proxy::retry::{self, Answered, Outgoing};
 use crate::proxy::stop::Stop;
-use crate::proxy::{body, headers};
+use crate::proxy::target::TargetName;
+use crate::proxy::{body, fallback, headers};
 use crate::stream::{ModelRewriter, Usage};
 
 /// Rows of a decision in a header; clients bound the size of headers, many at 8 KiB.
@@ -41,24 +44,12 @@ pub async fn serve(
 
     let received = Instant::now();
     let request = session.req_header();
-    let explain = live.explain
-        && request
-            .headers
-            .get(headers::EXPLAIN)
-            .is_some_and(|value| value == "1");
-    let incoming = Incoming {
-        api,
-        path: request.uri.path(),
-        headers: &request.headers,
-        body: &body,
-        explain,
-    };
-    let plan = plan::make(&live, &incoming).map_err(|refusal| {
+    let incoming = incoming_of(&live, request, api, &body);
+    let mut plan = plan::make(&live, &incoming).map_err(|refusal| {
         context.target = refusal.target;
         Stop::Answer(refusal.error)
     })?;
     context.note_plan(&plan, received.elapsed());
-    note_oddities(&plan);
     mirrors.note(&Original {
         live: &live,
         plan: &plan,
@@ -66,25 +57,70 @@ pub async fn serve(
         body: &body,
         request_id: &context.request_id,
     });
+    // Planned again from what the client sent, where somebody else may have to take it.
+    let kept = plan.way.choice.fallback().map(|_| body.clone());
+    drop(body);
+    loop {
+        note_oddities(&plan);
+        let header = header_for(&plan, session.req_header(), context)?;
+        let outgoing = Outgoing {
+            header: &header,
+            plan: &plan,
+            forward: &live.forward,
+        };
+        let answered = tokio::select! {
+            biased;
+            answered = retry::first_answer(connector, &outgoing, context) => answered,
+            _ = session.as_downstream_mut().read_body_or_idle(true) => return Err(Stop::ClientGone),
+        };
+        let kept = kept.as_ref().filter(|_| fallback::is_in_vain(&answered));
+        let behind = kept.and_then(|body| {
+            let incoming = incoming_of(&live, session.req_header(), api, body);
+            fallback::behind(&live, &incoming, &plan)
+        });
+        let Some(next) = behind else {
+            return relay(connector, session, &plan, answered?, context).await;
+        };
+        if let Some(watch) = context.watch() {
+            watch.ended(&fallback::outcome(&answered));
+        }
+        if let Ok(answered) = answered {
+            fallback::give_up(answered, &plan).await;
+        }
+        plan = next;
+        context.note_plan(&plan, context.decision.unwrap_or_default());
+    }
+}
+
+fn incoming_of<'a>(
+    live: &Live,
+    request: &'a RequestHeader,
+    api: Api,
+    body: &'a Bytes,
+) -> Incoming<'a> {
+    let explain = request.headers.get(headers::EXPLAIN);
+    Incoming {
+        api,
+        path: request.uri.path(),
+        headers: &request.headers,
+        body,
+        explain: live.explain && explain.is_some_and(|value| value == "1"),
+    }
+}
+
+/// The request's header for an endpoint, but for the host.
+fn header_for(
+    plan: &Plan<'_>,
+    request: &RequestHeader,
+    context: &Context,
+) -> Result<RequestHeader, Stop> {
     let mut header = headers::for_endpoint(request, plan.body.len(), &context.request_id)
         .map_err(|error| Stop::bug(format!("request header refused: {error}")))?;
     if plan.name_in_answer().is_some() {
         // What is compressed cannot be rewritten.
         header.remove_header(&http::header::ACCEPT_ENCODING);
     }
-    drop(body);
-
-    let outgoing = Outgoing {
-        header: &header,
-        plan: &plan,
-        forward: &live.forward,
-    };
-    let answered = tokio::select! {
-        biased;
-        answered = retry::first_answer(connector, &outgoing, context) => answered?,
-        _ = session.as_downstream_mut().read_body_or_idle(true) => return Err(Stop::ClientGone),
-    };
-    relay(connector, session, &plan, answered, context).await
+    Ok(header)
 }
 
 fn note_oddities(plan: &Plan<'_>) {
@@ -94,6 +130,11 @@ fn note_oddities(plan: &Plan<'_>) {
     if let Some(kind) = plan.decision.degraded {
         plan.way.pool.metrics.degraded(kind);
         tracing::debug!(pool = %plan.way.pool.name, ?kind, "degraded decision");
+    }
+    for TargetName { route, target } in &plan.passed_over {
+        let metrics = &plan.way.pool.process_metrics;
+        metrics.target_fell_back(route, target);
+        tracing::debug!(%route, %target, instead = %plan.way.choice.target.name, "fell back");
     }
 }
 
@@ -108,6 +149,7 @@ async fn relay(
         choice,
         answer,
         mut sent,
+        ..
     } = answered;
     let status = answer.header().status;
     context.status = Some(status);

@@ -116,7 +116,7 @@ impl Guarded {
             target,
             weight: self.guard.weight(place),
         };
-        let weighed: Vec<Weighed<'r>> = targets.iter().enumerate().map(weighed).collect();
+        let weighed: Vec<Weighed<'r>> = written(targets).enumerate().map(weighed).collect();
         split::choose(&weighed, key).map(|one| one.target)
     }
 
@@ -285,6 +285,11 @@ fn moment() -> Moment {
     }
 }
 
+/// Those that the route lists itself. Pools that only stand in come behind them, and are no canaries.
+fn written(targets: &[Target]) -> impl Iterator<Item = &Target> {
+    targets.iter().filter(|target| !target.is_implied)
+}
+
 fn plan(route: &Route) -> Option<GuardPlan> {
     let rules = route.guard.as_ref()?;
     let target = |target: &Target| GuardedTarget {
@@ -293,7 +298,7 @@ fn plan(route: &Route) -> Option<GuardPlan> {
         serves: format!("{} {}", target.pool, target.model.as_deref().unwrap_or("")),
     };
     Some(GuardPlan {
-        targets: route.targets.iter().map(target).collect(),
+        targets: written(&route.targets).map(target).collect(),
         stable: 0,
         settings: rules.settings.clone(),
         steps: rules.steps.clone(),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! inference POST   body -> plan (parse, route, hash, decide) -> retry { forward } -> relay
+//!                  where nobody of the target can take it: plan again for its fallback
 //!                  and beside it, for some: a copy to the route's mirror
 //! anything else    passthrough: Pingora's own loop, to a lightly loaded endpoint
 //! both             context: what is known of the request, counted and logged at its end
@@ -33,6 +34,7 @@ pub mod body;
 pub mod context;
 pub mod exchange;
 pub mod explain;
+pub mod fallback;
 pub mod forward;
 pub mod guards;
 pub mod headers;

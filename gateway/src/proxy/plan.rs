@@ -7,10 +7,11 @@ use http::HeaderMap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use warmgate_routing::block::ChainRoot;
-use warmgate_routing::request::{Api, InferenceRequest};
+use warmgate_routing::request::{Api, InferenceRequest, RequestError};
 use warmgate_routing::{Ask, Decision, PromptBlocks, Unroutable};
 
 use crate::error::GatewayError;
+use crate::proxy::fallback;
 use crate::proxy::live::{Live, Way};
 use crate::proxy::target::{Asked, TargetName};
 
@@ -34,6 +35,8 @@ pub struct Plan<'a> {
     pub is_stream: bool,
     /// The client named a session.
     pub has_session: bool,
+    /// Targets that could not take it, in the order in which they were asked.
+    pub passed_over: Vec<TargetName>,
 }
 
 /// A request that has been read.
@@ -51,7 +54,17 @@ pub struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    fn asked(&self, request: &'a InferenceRequest<'a>) -> Asked<'a> {
+    /// Its body, read.
+    ///
+    /// # Errors
+    /// Where it is no request of its API.
+    pub fn request(&self) -> Result<InferenceRequest<'a>, RequestError> {
+        InferenceRequest::parse(self.api, self.body)
+    }
+
+    /// As routes look at it.
+    #[must_use]
+    pub fn asked(&self, request: &'a InferenceRequest<'a>) -> Asked<'a> {
         Asked {
             path: self.path,
             headers: self.headers,
@@ -82,11 +95,10 @@ impl<E: Into<GatewayError>> From<E> for Refusal {
 /// # Errors
 /// Where the body cannot be read, no route takes it, or no endpoint is there.
 pub fn make<'a>(live: &'a Live, incoming: &Incoming<'_>) -> Result<Plan<'a>, Refusal> {
-    let request = InferenceRequest::parse(incoming.api, incoming.body)?;
+    let request = incoming.request()?;
     let asked = incoming.asked(&request);
     let way = with_rng(|rng| live.way(&asked, rng))?;
-    let wanted = live.forward.retries + 1;
-    toward(live, incoming, &asked, way, wanted)
+    fallback::first_able(live, incoming, &asked, way)
 }
 
 /// Plans the copy of a request for the mirror of its route, to be sent once.
@@ -94,14 +106,17 @@ pub fn make<'a>(live: &'a Live, incoming: &Incoming<'_>) -> Result<Plan<'a>, Ref
 /// # Errors
 /// As [`make`], and where the route has no mirror.
 pub fn copy<'a>(live: &'a Live, incoming: &Incoming<'_>) -> Result<Plan<'a>, Refusal> {
-    let request = InferenceRequest::parse(incoming.api, incoming.body)?;
+    let request = incoming.request()?;
     let asked = incoming.asked(&request);
     let choice = asked.mirror(&live.routes).ok_or(GatewayError::NoEndpoint)?;
     toward(live, incoming, &asked, live.way_of(choice)?, 1)
 }
 
 /// Plans one request for a target that is chosen, with that many endpoints.
-fn toward<'a>(
+///
+/// # Errors
+/// Where the prompt cannot be read, or no endpoint of the target takes requests.
+pub fn toward<'a>(
     live: &Live,
     incoming: &Incoming<'_>,
     asked: &Asked<'_>,
@@ -141,6 +156,7 @@ fn toward<'a>(
         is_stripped,
         is_stream: request.stream,
         has_session: session.is_some(),
+        passed_over: Vec::new(),
         body: rewritten.unwrap_or_else(|| body.clone()),
         way,
         prompt,

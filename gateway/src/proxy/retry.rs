@@ -44,6 +44,8 @@ pub struct Answered<'a> {
     pub choice: &'a Choice,
     /// What.
     pub answer: Answer,
+    /// Somebody else might have done better, and there is nobody left to ask.
+    pub is_refusal: bool,
     /// Its weight there, and what was believed; to be held until the answer is complete.
     pub sent: Sent,
 }
@@ -86,6 +88,7 @@ pub async fn first_answer<'a>(
                 return Ok(Answered {
                     choice,
                     answer,
+                    is_refusal: false,
                     sent,
                 });
             }
@@ -93,6 +96,7 @@ pub async fn first_answer<'a>(
                 return Ok(Answered {
                     choice,
                     answer,
+                    is_refusal: true,
                     sent,
                 });
             }

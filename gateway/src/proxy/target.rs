@@ -44,6 +44,8 @@ pub enum TargetReason {
     Forced,
     /// The split key, which came from there, falls on it.
     Split(KeySource),
+    /// The one before it could not take the request.
+    Fallback,
     /// It is the route's mirror.
     Mirror,
 }
@@ -169,7 +171,18 @@ fn no_route(routes: &Routes, model: &str, known: Vec<String>) -> GatewayError {
     }
 }
 
-impl TargetChoice<'_> {
+impl<'r> TargetChoice<'r> {
+    /// The target that takes over from this one, where there is one.
+    #[must_use]
+    pub fn fallback(&self) -> Option<TargetChoice<'r>> {
+        let fallback = self.target.fallback.as_ref()?;
+        Some(TargetChoice {
+            route: self.route,
+            target: self.route.target(&fallback.target)?,
+            reason: TargetReason::Fallback,
+        })
+    }
+
     /// Its names.
     #[must_use]
     pub fn name(&self) -> TargetName {
@@ -201,6 +214,7 @@ impl TargetReason {
             TargetReason::Only => "only_target",
             TargetReason::Forced => "forced",
             TargetReason::Split(source) => source.as_str(),
+            TargetReason::Fallback => "fallback",
             TargetReason::Mirror => "mirror",
         }
     }
@@ -210,8 +224,8 @@ impl TargetReason {
 #[must_use]
 pub fn shown_route(route: &Route, guarded: Option<&Guarded>) -> Value {
     let weight = |place: usize| match guarded {
-        Some(guarded) => guarded.weight(place),
-        None => route.targets[place].weight,
+        Some(guarded) if !route.targets[place].is_implied => guarded.weight(place),
+        _ => route.targets[place].weight,
     };
     let total: f64 = (0..route.targets.len())
         .map(|one| f64::from(weight(one)))
@@ -231,6 +245,8 @@ pub fn shown_route(route: &Route, guarded: Option<&Guarded>) -> Value {
             "served_model": target.model,
             "weight": weight(place),
             "share": share(weight(place)),
+            "fallback": target.fallback.as_ref().map(|fallback| &*fallback.target),
+            "saturated_tokens": target.fallback.as_ref().and_then(|fallback| fallback.saturated),
         });
         // What people and scripts ask for first stands beside the weight.
         if let Some(seen) = seen.next() {

@@ -18,6 +18,7 @@ mod bodies;
 mod breaking_off;
 mod conformance;
 mod failover;
+mod fallbacks;
 mod feedback;
 mod kubernetes;
 mod leaving;

@@ -11,6 +11,7 @@
 mod explain;
 mod learn;
 mod observe;
+mod saturation;
 mod sent;
 
 use std::sync::Arc;

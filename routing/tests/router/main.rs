@@ -23,6 +23,7 @@ use warmgate_routing::{
 mod decisions;
 mod listing;
 mod reports;
+mod saturation;
 
 fn now() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "some instant to count from")]

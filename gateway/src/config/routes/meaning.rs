@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use warmgate_routing::split::{MirrorShare, Stickiness};
 
-use super::{Match, Mirror, PathMatch, Route, Routes, Target, guard};
+use super::{Match, Mirror, PathMatch, Route, Routes, Target, fallback, guard};
 use crate::config::error::{At, Problems};
 use crate::config::raw::RawConfig;
 use crate::config::raw_routes::{RawMatch, RawMirror, RawRoute, RawStickyBy, RawTarget};
@@ -236,7 +236,10 @@ fn targets(
     if meant.len() == raw.len() && meant.iter().all(|target| target.weight == 0) {
         return problems.note(at, "no target has a weight: give at least one more than 0");
     }
-    (meant.len() == raw.len()).then_some(meant)
+    if meant.len() < raw.len() {
+        return None;
+    }
+    fallback::resolve(raw, meant, at, pools, problems)
 }
 
 fn target(raw: &RawTarget, at: &At, pools: &[&str], problems: &mut Problems<'_>) -> Option<Target> {
@@ -258,6 +261,8 @@ fn target(raw: &RawTarget, at: &At, pools: &[&str], problems: &mut Problems<'_>)
         pool: raw.pool.clone(),
         weight: raw.weight,
         model: raw.model.clone(),
+        fallback: None,
+        is_implied: false,
     })
 }
 
@@ -278,6 +283,8 @@ fn mirror(
         pool: raw.pool.clone(),
         weight: 0,
         model: raw.model.clone(),
+        fallback: None,
+        is_implied: true,
     };
     Some(Some(Mirror { target, share }))
 }

@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `guard` | what watches a route, and its steps |
 //! | `matching` | which requests a rule takes |
+//! | `fallback` | which target takes over from which |
 //! | `meaning` | from rules as typed to rules without ambiguity |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use warmgate_routing::Tokens;
 use warmgate_routing::split::{Identity, MirrorShare, Stickiness, Weighted};
 
+mod fallback;
 mod guard;
 mod matching;
 mod meaning;
@@ -68,6 +71,19 @@ pub struct Target {
     pub weight: u32,
     /// Model name to send there; none: the client's.
     pub model: Option<String>,
+    /// Who takes what this one cannot take.
+    pub fallback: Option<Fallback>,
+    /// It was not written as a target: another one falls back to its pool.
+    pub is_implied: bool,
+}
+
+/// Who takes what a target cannot take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fallback {
+    /// Name of another target of the route. Following these names ends.
+    pub target: Arc<str>,
+    /// Queued prefill of each usable endpoint at which requests go there too; none: at none.
+    pub saturated: Option<Tokens>,
 }
 
 impl Weighted for Target {

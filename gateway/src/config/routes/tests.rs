@@ -88,6 +88,29 @@ fn a_target_has_its_pools_name_unless_it_is_given_one() {
 }
 
 #[test]
+fn a_pool_that_takes_over_becomes_a_target_of_no_weight() {
+    let routes = routes(
+        "[{model: m, targets: [{pool: a, name: s, model: x, fallback: t}, \
+           {pool: a, name: t, model: x, fallback: b}, {pool: a, name: u, model: x, fallback: b}]}]",
+    );
+    let route = routes.of("m").next().unwrap();
+    let [_, _, _, implied] = route.targets.as_slice() else {
+        panic!("one more")
+    };
+    assert_eq!((&*implied.name, implied.pool.as_str()), ("b", "b"));
+    assert_eq!((implied.weight, implied.model.as_deref()), (0, Some("x")));
+    assert!(implied.is_implied && implied.fallback.is_none());
+    let mut way = vec!["s"];
+    while let Some(next) = route
+        .target(way.last().unwrap())
+        .and_then(|target| target.fallback.as_ref())
+    {
+        way.push(&next.target);
+    }
+    assert_eq!(way, ["s", "t", "b"]);
+}
+
+#[test]
 fn a_made_name_makes_room_for_a_given_one() {
     let routes = routes(
         "[{model: m, match: {headers: {a: '1'}}, targets: [{pool: a}]},

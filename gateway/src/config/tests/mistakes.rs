@@ -352,6 +352,35 @@ const ROUTES: Table = &[
         "routes[0].targets[0].weight: greater than 1000000",
     ),
     (
+        "[{model: m, targets: [{pool: a, fallback: c}]}]",
+        "routes[0].targets[0].fallback: neither a target of this route nor a pool is called `c`",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, fallback: a}]}]",
+        "routes[0].targets[0].fallback: `a` is the target itself: name another",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, name: t, fallback: a}]}]",
+        "routes[0].targets[0].fallback: `a` is the target's own pool: name another",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, name: s}, {pool: a, fallback: b}, {pool: b, fallback: a}]}]",
+        "routes[0].targets[1].fallback: goes round in a circle (a -> b -> a): let one of them",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, name: s, model: x, fallback: b}, \
+          {pool: a, model: y, fallback: b}]}]",
+        "routes[0].targets[1].fallback: two targets fall back to the pool `b` under different models",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, saturated_tokens: 9}]}]",
+        "routes[0].targets[0].saturated_tokens: is of use with `fallback` only",
+    ),
+    (
+        "[{model: m, targets: [{pool: a, fallback: b, saturated_tokens: 0}]}]",
+        "routes[0].targets[0].saturated_tokens: lower than 1",
+    ),
+    (
         "[{model: m, targets: [{pool: a}], mirror: {pool: c}}]",
         "routes[0].mirror.pool: no pool is called `c`: there is `a`, `b`",
     ),

@@ -87,7 +87,7 @@ routes:
     sticky: true
     sticky_by: api_key
     force_target: true
-    targets: [{name: new, pool: chat, model: qwen-new}, {pool: code, weight: 0}]
+    targets: [{name: new, pool: chat, model: qwen-new}, {pool: code, weight: 0, fallback: new, saturated_tokens: 3}]
     mirror: {pool: code, model: qwen-next, percent: 2.5}
   - {model: coder, match: {path: /v1/completions}, sticky: false, targets: [{pool: chat}]}
   - {model: coder, targets: [{pool: code, model: qwen}]}
@@ -158,6 +158,10 @@ fn every_key_of_pools_and_routes_arrives() {
         ("code".into(), "code".into(), 0),
     ];
     assert!(beta.targets.iter().map(target).eq(expected));
+    let fallback = beta.targets[1].fallback.as_ref().unwrap();
+    assert_eq!(&*fallback.target, "new");
+    assert_eq!(fallback.saturated.unwrap().0, 3);
+    assert!(beta.targets[0].fallback.is_none());
     let mirror = beta.mirror.as_ref().unwrap();
     assert_eq!(
         (mirror.target.pool.as_str(), mirror.target.model.as_deref()),

@@ -184,6 +184,8 @@ families! {
         "Prompt tokens that engines reported as found in their caches; divided by those of the prompts, the hit ratio.";
     target_completion_tokens_total: Counter["route", "target"]
         "Generated tokens as counted by engines.";
+    target_fallbacks_total: Counter["route", "target"]
+        "Requests that the target could not take and that went on to its fallback: no usable endpoint, saturated, not reached, broken off or refused before an answer. They are requests of the target that took them.";
     target_weight: Gauge["route", "target"]
         "Weight of the target now; its share is that of the sum over its route.";
     mirror_requests_total: Counter["route", "outcome"]

@@ -153,6 +153,11 @@ impl Metrics {
             .finished(&self.families, (route, target), outcome);
     }
 
+    /// A request could not be taken by this target and went on to its fallback.
+    pub fn target_fell_back(&self, route: &Arc<str>, target: &Arc<str>) {
+        self.targets.fell_back(&self.families, (route, target));
+    }
+
     /// These are the routes with a mirror from now on. Others lose their series.
     pub fn know_mirrors(&self, routes: impl Iterator<Item = Arc<str>>) {
         self.mirrors.know(&self.families, routes);

@@ -23,6 +23,7 @@ pub(super) struct Targets {
 /// a thousand routes are no long page.
 struct TargetMetrics {
     requests: IntCounter,
+    fallbacks: OnceLock<IntCounter>,
     errors: [OnceLock<IntCounter>; ErrorClass::ALL.len()],
     time_to_first_token: OnceLock<Histogram>,
     time_per_output_token: OnceLock<Histogram>,
@@ -84,12 +85,23 @@ impl Targets {
             metrics.finished(families, [route, target], outcome);
         }
     }
+
+    /// A request went on from that target to its fallback.
+    pub(super) fn fell_back(&self, families: &Families, (route, target): (&Arc<str>, &Arc<str>)) {
+        let name = (Arc::clone(route), Arc::clone(target));
+        if let Some(metrics) = self.known.load().get(&name) {
+            let family = &families.target_fallbacks_total;
+            let series = || family.with_label_values(&[&**route, &**target]);
+            metrics.fallbacks.get_or_init(series).inc();
+        }
+    }
 }
 
 impl TargetMetrics {
     fn new(families: &Families, labels: [&str; 2]) -> TargetMetrics {
         TargetMetrics {
             requests: families.target_requests_total.with_label_values(&labels),
+            fallbacks: OnceLock::new(),
             errors: Default::default(),
             time_to_first_token: OnceLock::new(),
             time_per_output_token: OnceLock::new(),
@@ -156,6 +168,7 @@ impl TargetMetrics {
 fn forget(families: &Families, labels: [&str; 2]) {
     for family in [
         &families.target_requests_total,
+        &families.target_fallbacks_total,
         &families.target_prompt_tokens_total,
         &families.target_cached_tokens_total,
         &families.target_completion_tokens_total,

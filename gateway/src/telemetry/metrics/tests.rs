@@ -68,6 +68,7 @@ fn everything(metrics: &Metrics, pools: &[(String, Arc<Router>)]) {
     metrics.know_targets([target("chat", "stable", 90)].into_iter());
     metrics.weigh_target((&"chat".into(), &"stable".into()), 90, Some(false));
     metrics.target_finished(&"chat".into(), &"stable".into(), &all);
+    metrics.target_fell_back(&"chat".into(), &"stable".into());
     metrics.know_mirrors(["chat".into()].into_iter());
     metrics.mirrored("chat", MirrorOutcome::Ok, second);
     metrics.endpoint_failed("main", "a:1", Failure::Connect);
@@ -135,6 +136,8 @@ fn targets_have_series_while_they_are_in_the_configuration() {
     let both = [target("chat", "stable", 90), target("chat", "canary", 10)];
     metrics.know_targets(both.into_iter());
     finished(&canary, 500);
+    metrics.target_fell_back(&route, &canary);
+    metrics.target_fell_back(&route, &stable);
     finished(&stable, 500);
     metrics.know_targets([target("chat", "canary", 30)].into_iter());
     metrics.weigh_target((&route, &canary), 0, Some(true));
@@ -152,6 +155,7 @@ fn targets_have_series_while_they_are_in_the_configuration() {
         format!("cached_tokens_total{labels} 160"),
         format!("completion_tokens_total{labels} 14"),
         r#"errors_total{class="5xx",route="chat",target="canary"} 1"#.to_owned(),
+        format!("fallbacks_total{labels} 1"),
         format!("prompt_tokens_total{labels} 200"),
         format!("requests_total{labels} 2"),
         format!("time_per_output_token_seconds_sum{labels} 0.04"),
