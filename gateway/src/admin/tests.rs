@@ -173,7 +173,7 @@ async fn shows_what_is_known_of_each_endpoint() {
             },
             "known_cached_tokens": 0, "recent_work_tokens": 0,
             "cache": {
-                "device_tokens": 64_000, "all_tokens": 64_000, "feedback": "unknown",
+                "device_tokens": 64_000, "all_tokens": 128_000, "feedback": "unknown",
                 "lost": 0, "lost_at": null,
             },
         }])
