@@ -5,7 +5,12 @@ use super::*;
 #[test]
 fn capacity_is_as_set_else_as_reported_else_the_default() {
     let blocks = |tokens: Tokens| Blocks((tokens.0 / 64) as u32);
-    let unset = router(&["a", "b"]);
+    // Else a tier that nobody declared is reckoned with.
+    let settings = RouterSettings {
+        feedback: false,
+        ..RouterSettings::default()
+    };
+    let unset = router_with(settings.clone(), &["a", "b"]);
     assert_eq!(capacity(&unset, "a"), blocks(DEFAULT_CAPACITY));
     assert_ne!(
         blocks(DEFAULT_CAPACITY),
@@ -28,7 +33,7 @@ fn capacity_is_as_set_else_as_reported_else_the_default() {
 
     let settings = RouterSettings {
         capacity: Some(Tokens(6_400)),
-        ..RouterSettings::default()
+        ..settings
     };
     let set = router_with(settings, &["a"]);
     assert_eq!(capacity(&set, "a"), Blocks(100));
@@ -72,7 +77,8 @@ fn a_restart_forgets_the_cache_and_keeps_the_capacity() {
         router.observe(&key("a"), second.clone(), now());
         assert_eq!(held(&router, &prompt, "a"), Blocks(kept), "{second:?}");
         assert_eq!(held(&router, &prompt, "b"), Blocks(8), "b did not restart");
-        assert_eq!(capacity(&router, "a"), Blocks(1_000));
+        // Twice the device, as no tier is declared.
+        assert_eq!(capacity(&router, "a"), Blocks(2_000));
     }
 }
 
