@@ -59,7 +59,8 @@ fn files(folder: &str) -> Vec<PathBuf> {
 
 /// No values but the chart's own, then each file of examples.
 fn values_files() -> Vec<Option<PathBuf>> {
-    let examples = files("helm/examples").into_iter().map(Some);
+    let folders = ["helm/examples", "helm/examples-namespaces"];
+    let examples = folders.into_iter().flat_map(files).map(Some);
     std::iter::once(None).chain(examples).collect()
 }
 
