@@ -116,7 +116,9 @@ async fn tell(
         port: source.port.as_ref(),
     });
     problems.extend(unusable);
-    problems.extend(missing(source, &heard));
+    if heard.services.iter().all(|seen| seen.was_listed) {
+        problems.extend(missing(source, &slices, &services));
+    }
     updates.publish(specs, problems).await
 }
 
@@ -182,15 +184,14 @@ impl Heard {
 }
 
 /// Services that are asked for by name and exist nowhere.
-fn missing(source: &KubernetesSource, heard: &Heard) -> Vec<SourceError> {
+fn missing(
+    source: &KubernetesSource,
+    slices: &[Arc<Slice>],
+    services: &[Arc<ServicePorts>],
+) -> Vec<SourceError> {
     let Members::Services(names) = &source.members else {
         return Vec::new();
     };
-    if !heard.services.iter().all(|seen| seen.was_listed) {
-        return Vec::new();
-    }
-    let services = flat(&heard.services);
-    let slices = flat(&heard.slices);
     let is_there = |name: &str| {
         services.iter().any(|service| service.name == name)
             || slices.iter().any(|slice| slice.is_of(name))

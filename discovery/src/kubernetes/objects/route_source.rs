@@ -5,7 +5,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Service;
@@ -22,15 +21,13 @@ use super::{
     Backends, HttpRoute, InferenceModelRewrite, InferenceObjective, Judged, ObjectRoutes, Objects,
     PoolRef, translate,
 };
+use crate::kubernetes::CONNECT_RETRY;
 use crate::kubernetes::access::{Cluster, ClusterAccess};
 use crate::kubernetes::inference_pool::InferencePool;
 use crate::kubernetes::parents::{self, Parent, Verdict};
 use crate::kubernetes::service_source::COALESCE;
 use crate::kubernetes::status::StatusWriter;
-use crate::kubernetes::watch::{Standing, Watch};
-
-/// Pause before the account or the kubeconfig is read again.
-const CONNECT_RETRY: Duration = Duration::from_secs(1);
+use crate::kubernetes::watch::{Seen, Standing, Watch};
 
 /// Where objects that describe routes are looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,13 +159,12 @@ impl Watched {
         let (mut services, mut inference_pools) = (Some(BTreeSet::new()), Some(BTreeSet::new()));
         let mut lines = Lines::new();
         for one in &self.namespaces {
-            objects
-                .http_routes
-                .extend(answered(&one.http_routes, "HTTPRoutes", one, &mut lines)?);
+            let routes = answered(&one.http_routes, "HTTPRoutes", one, &mut lines)?;
+            objects.http_routes.extend(routes.objects);
             let rewrites = answered(&one.rewrites, "InferenceModelRewrites", one, &mut lines)?;
-            objects.rewrites.extend(rewrites);
+            objects.rewrites.extend(rewrites.objects);
             let objectives = answered(&one.objectives, "InferenceObjectives", one, &mut lines)?;
-            objects.objectives.extend(objectives);
+            objects.objectives.extend(objectives.objects);
             known(&mut services, &one.services, "Services", one, &mut lines)?;
             known(
                 &mut inference_pools,
@@ -240,7 +236,7 @@ fn answered<T: PartialEq + Send + Sync + 'static>(
     kind: &str,
     namespace: &Namespace,
     lines: &mut Lines,
-) -> Option<Vec<Arc<T>>> {
+) -> Option<Seen<T>> {
     let seen = watch.seen();
     let at = &namespace.name;
     match &seen.standing {
@@ -255,7 +251,7 @@ fn answered<T: PartialEq + Send + Sync + 'static>(
             lines.insert((false, line));
         }
     }
-    Some(seen.objects)
+    Some(seen)
 }
 
 /// Adds the names of what exists; nothing is known where it may not be read.
@@ -267,12 +263,13 @@ fn known(
     lines: &mut Lines,
 ) -> Option<()> {
     let found = answered(watch, kind, namespace, lines)?;
-    if matches!(watch.seen().standing, Standing::Refused(_)) {
+    if matches!(found.standing, Standing::Refused(_)) {
         *names = None;
     }
     if let Some(names) = names {
         names.extend(
             found
+                .objects
                 .iter()
                 .map(|name| (namespace.name.clone(), name.to_string())),
         );
