@@ -90,21 +90,9 @@ async fn a_pod_that_takes_anothers_name_is_another() {
 
 #[tokio::test]
 async fn what_other_projects_define_is_known() {
-    const PROJECTS: [&str; 10] = [
-        "gateway-api",
-        "gie",
-        "llm-d",
-        "keda",
-        "lws",
-        "kueue",
-        "volcano",
-        "prometheus-operator",
-        "argo-rollouts",
-        "flagger",
-    ];
     // One of its own: definitions are known to a whole cluster, and cost the API server memory.
     let plane = ControlPlane::start("definitions").await;
-    plane.define(&PROJECTS).await;
+    plane.define(&crate::chart::PROJECTS).await;
     let pools = "/apis/inference.networking.k8s.io/v1/inferencepools";
     plane.api().until_list(pools, <[Value]>::is_empty).await;
 }

@@ -20,7 +20,7 @@ mod rights;
 /// The namespace of the releases.
 const NAMESPACE: &str = "default";
 /// What is known to the API server beside the built-in kinds: `conformance/cluster/crds.list`.
-const PROJECTS: [&str; 10] = [
+pub const PROJECTS: [&str; 10] = [
     "gateway-api",
     "gie",
     "llm-d",
