@@ -13,6 +13,7 @@ use warmgate_routing::request::{Api, InferenceRequest};
 use crate::config::{ConfigError, Overrides, Routes, Source};
 use crate::error::GatewayError;
 use crate::proxy::guards::{Guards, SavedGuards};
+use crate::proxy::headers;
 use crate::proxy::plan::with_rng;
 use crate::proxy::target::Asked;
 use crate::telemetry::metrics::Metrics;
@@ -99,8 +100,7 @@ fn choice(
     let api = Api::from_path(path).ok_or(GatewayError::NoSuchPath)?;
     let request = InferenceRequest::parse(api, body)?;
     let asked = Asked {
-        path,
-        headers,
+        head: headers::described(path, headers),
         request: &request,
     };
     let known = || routes.exact().map(|(model, _)| model.to_owned()).collect();

@@ -32,6 +32,8 @@ pub const TARGET_NAME_BYTES_MAX: usize = 253;
 pub const MATCH_HEADERS_MAX: usize = 16;
 /// Longest value of such a header, in bytes.
 pub const MATCH_VALUE_BYTES_MAX: usize = 4_096;
+/// Longest host name that a route matches, in bytes (RFC 1035).
+pub const HOST_BYTES_MAX: usize = 253;
 /// Longest path that a route matches, in bytes.
 pub const MATCH_PATH_BYTES_MAX: usize = 1_024;
 

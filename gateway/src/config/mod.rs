@@ -36,7 +36,7 @@ pub use load::Source;
 pub use overrides::Overrides;
 pub use raw::{Limits, RawConfig, ResponseHeaders};
 pub use reload::NeedsRestart;
-pub use routes::{GuardRules, Match, PathMatch, Route, Routes, Target};
+pub use routes::{GuardRules, Head, HostMatch, Match, PathMatch, Route, Routes, Target};
 pub use tls::Tls;
 pub use warmgate_discovery::UpstreamUrl;
 

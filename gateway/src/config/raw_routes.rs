@@ -99,6 +99,10 @@ pub enum RawStickyBy {
 #[serde(default, deny_unknown_fields)]
 #[garde(allow_unvalidated)]
 pub struct RawMatch {
+    /// The host that the request is for, such as `chat.example.com`, or `*.example.com` for all
+    /// names below one. Its port does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Headers with exactly these values; of a header that comes several times one is enough. Case
     /// counts in values, not in names.
     #[garde(length(max = limit::MATCH_HEADERS_MAX))]

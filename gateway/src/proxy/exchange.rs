@@ -101,8 +101,7 @@ fn incoming_of<'a>(
     let explain = request.headers.get(headers::EXPLAIN);
     Incoming {
         api,
-        path: request.uri.path(),
-        headers: &request.headers,
+        head: headers::head(request),
         body,
         explain: live.explain && explain.is_some_and(|value| value == "1"),
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use warmgate_routing::request::Api;
 
 use crate::error::GatewayError;
+use crate::proxy::headers;
 use crate::proxy::live::Live;
 use crate::proxy::plan::{self, Incoming};
 
@@ -22,8 +23,7 @@ pub fn explain(
     let api = Api::from_path(path).ok_or(GatewayError::NoSuchPath)?;
     let incoming = Incoming {
         api,
-        path,
-        headers,
+        head: headers::described(path, headers),
         body: &Bytes::copy_from_slice(body),
         explain: true,
     };

@@ -1,9 +1,11 @@
 //! Which headers cross the gateway, in either direction.
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use warmgate_routing::Endpoint;
+
+use crate::config::Head;
 
 /// Names this gateway adds to answers.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,6 +59,39 @@ const INTERNAL_PREFIXES: [&str; 3] = [
     "x-gateway-destination-endpoint",
     "x-warmgate-",
 ];
+
+/// A client's request as routes look at it.
+#[must_use]
+pub fn head(request: &RequestHeader) -> Head<'_> {
+    // HTTP/2 names the host beside the path.
+    let host = request.uri.host().or_else(|| host_of(&request.headers));
+    Head {
+        method: &request.method,
+        host,
+        path: request.uri.path(),
+        headers: &request.headers,
+    }
+}
+
+/// A request that is described: a POST, for the host that its headers name.
+#[must_use]
+pub fn described<'a>(path: &'a str, headers: &'a HeaderMap) -> Head<'a> {
+    Head {
+        method: &Method::POST,
+        host: host_of(headers),
+        path,
+        headers,
+    }
+}
+
+/// The host that `Host` names, without its port.
+fn host_of(headers: &HeaderMap) -> Option<&str> {
+    let named = headers.get(header::HOST)?.to_str().ok()?;
+    let has_port = named
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    Some(has_port.map_or(named, |(host, _)| host))
+}
 
 /// The request as an endpoint gets it, but for the host: same method, path and headers save those
 /// that must not cross, with the length of the body that is really sent.
@@ -264,6 +299,32 @@ mod tests {
         };
         assert!(kept("a") && kept(&"a".repeat(REQUEST_ID_BYTES_MAX)));
         assert!(!kept("") && !kept("a b") && !kept(&"a".repeat(REQUEST_ID_BYTES_MAX + 1)));
+    }
+
+    #[test]
+    fn the_host_is_that_of_the_path_or_of_its_header_without_a_port() {
+        let host = |path: &str, named: Option<&str>| {
+            let mut request = RequestHeader::build("GET", path.as_bytes(), None).unwrap();
+            if let Some(named) = named {
+                request.append_header("host", named).unwrap();
+            }
+            head(&request).host.map(str::to_owned)
+        };
+        for (path, named, expected) in [
+            ("/x", Some("chat.example.com"), Some("chat.example.com")),
+            (
+                "/x",
+                Some("chat.example.com:8080"),
+                Some("chat.example.com"),
+            ),
+            ("/x", Some("[2001:db8::1]:80"), Some("[2001:db8::1]")),
+            ("/x", None, None),
+        ] {
+            assert_eq!(host(path, named).as_deref(), expected, "{named:?}");
+        }
+        let mut request = RequestHeader::build("GET", b"/x", None).unwrap();
+        request.set_uri("https://Chat.example.com:443/x".parse().unwrap());
+        assert_eq!(head(&request).host, Some("Chat.example.com"));
     }
 
     #[test]

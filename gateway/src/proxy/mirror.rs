@@ -113,8 +113,7 @@ impl Copy {
     async fn send(&self) -> MirrorOutcome {
         let incoming = Incoming {
             api: self.api,
-            path: self.header.uri.path(),
-            headers: &self.header.headers,
+            head: headers::head(&self.header),
             body: &self.body,
             explain: false,
         };

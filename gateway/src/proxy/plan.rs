@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use warmgate_routing::block::ChainRoot;
 use warmgate_routing::request::{Api, InferenceRequest, RequestError};
 use warmgate_routing::{Ask, Decision, PromptBlocks, Unroutable};
 
+use crate::config::Head;
 use crate::error::GatewayError;
 use crate::proxy::fallback;
 use crate::proxy::live::{Live, Way};
@@ -43,10 +43,8 @@ pub struct Plan<'a> {
 pub struct Incoming<'a> {
     /// Whose shape its body has.
     pub api: Api,
-    /// Its path without a query.
-    pub path: &'a str,
-    /// Its headers.
-    pub headers: &'a HeaderMap,
+    /// All but its body.
+    pub head: Head<'a>,
     /// Its body.
     pub body: &'a Bytes,
     /// Whether the table behind the decision is wanted.
@@ -66,8 +64,7 @@ impl<'a> Incoming<'a> {
     #[must_use]
     pub fn asked(&self, request: &'a InferenceRequest<'a>) -> Asked<'a> {
         Asked {
-            path: self.path,
-            headers: self.headers,
+            head: self.head,
             request,
         }
     }

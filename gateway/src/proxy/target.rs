@@ -3,23 +3,20 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use rand::RngCore;
 use serde_json::{Value, json};
 use warmgate_routing::request::{InferenceRequest, SessionKey};
 use warmgate_routing::split::{self, ApiKey, Caller, KeySource};
 
-use crate::config::{Route, Routes, Target};
+use crate::config::{Head, Route, Routes, Target};
 use crate::error::GatewayError;
 use crate::proxy::guards::{Guarded, Guards};
 use crate::proxy::headers;
 
 /// A request as far as routes look at it.
 pub struct Asked<'a> {
-    /// Its path without a query.
-    pub path: &'a str,
-    /// Its headers.
-    pub headers: &'a HeaderMap,
+    /// All but its body.
+    pub head: Head<'a>,
     /// Its body.
     pub request: &'a InferenceRequest<'a>,
 }
@@ -106,11 +103,11 @@ impl Asked<'_> {
 
     fn route<'r>(&self, routes: &'r Routes) -> Option<&'r Route> {
         let model = self.request.model.as_deref().unwrap_or_default();
-        routes.find(model, self.path, self.headers)
+        routes.find(model, &self.head)
     }
 
     fn forced<'r>(&self, route: &'r Route) -> Result<Option<&'r Target>, GatewayError> {
-        let Some(name) = self.headers.get(headers::TARGET) else {
+        let Some(name) = self.head.headers.get(headers::TARGET) else {
             return Ok(None);
         };
         if !route.takes_force {
@@ -152,7 +149,8 @@ impl Asked<'_> {
     }
 
     fn named_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.headers
+        self.head
+            .headers
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
@@ -280,6 +278,7 @@ pub fn shown_route(route: &Route, guarded: Option<&Guarded>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
     use warmgate_routing::request::Api;
@@ -313,8 +312,7 @@ routes:
             map.append(*name, value.parse().unwrap());
         }
         let asked = Asked {
-            path: "/v1/chat/completions",
-            headers: &map,
+            head: headers::described("/v1/chat/completions", &map),
             request: &request,
         };
         let (routes, mut rng) = (routes(), SmallRng::seed_from_u64(seed));

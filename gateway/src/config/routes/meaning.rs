@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
 use warmgate_routing::split::{MirrorShare, Stickiness};
 
-use super::{Match, Mirror, PathMatch, Route, Routes, Target, fallback, guard};
+use super::{Match, Mirror, Route, Routes, Target, fallback, guard, matching};
 use crate::config::error::{At, Problems};
 use crate::config::raw::RawConfig;
-use crate::config::raw_routes::{RawMatch, RawMirror, RawRoute, RawStickyBy, RawTarget};
+use crate::config::raw_routes::{RawMirror, RawRoute, RawStickyBy, RawTarget};
 use crate::config::{ANY_MODEL, limit};
 
 /// What the target of a mirror is called where one is named.
@@ -49,7 +48,7 @@ fn rules(raw: &[RawRoute], pools: &[&str], at: &At, problems: &mut Problems<'_>)
     for (place, rule) in raw.iter().enumerate() {
         let at = at.at(place);
         let named = model_name(&rule.model, &at.at("model"), problems);
-        let matching = matching(&rule.matching, &at.at("match"), problems);
+        let matching = matching::meaning(&rule.matching, &at.at("match"), problems);
         let targets = targets(&rule.targets, &at.at("targets"), pools, problems);
         let mirror = mirror(rule.mirror.as_ref(), &at.at("mirror"), pools, problems);
         let guard = guard::rules(rule, &at, problems);
@@ -137,74 +136,6 @@ fn model_name(model: &str, at: &At, problems: &mut Problems<'_>) -> Option<()> {
         return problems.note(at, problem);
     }
     Some(())
-}
-
-fn matching(raw: &RawMatch, at: &At, problems: &mut Problems<'_>) -> Option<Match> {
-    let headers = headers(&raw.headers, &at.at("headers"), problems);
-    let path = match (&raw.path, &raw.path_prefix) {
-        (None, None) => Some(None),
-        (Some(path), None) => {
-            let path = path_of(path, &at.at("path"), problems);
-            path.map(|path| Some(PathMatch::Exact(path.to_owned())))
-        }
-        (None, Some(prefix)) => {
-            let prefix = path_of(prefix, &at.at("path_prefix"), problems);
-            prefix.map(|prefix| {
-                let elements = prefix.trim_end_matches('/').to_owned();
-                Some(PathMatch::Prefix(elements))
-            })
-        }
-        (Some(_), Some(_)) => problems.note(at, "has both `path` and `path_prefix`: keep one"),
-    };
-    Some(Match {
-        path: path?,
-        headers: headers?,
-    })
-}
-
-fn path_of<'a>(path: &'a str, at: &At, problems: &mut Problems<'_>) -> Option<&'a str> {
-    let most = limit::MATCH_PATH_BYTES_MAX;
-    let is_path = path.starts_with('/')
-        && path.len() <= most
-        && path.bytes().all(|byte| byte.is_ascii_graphic())
-        && !path.contains(['?', '#']);
-    if is_path {
-        return Some(path);
-    }
-    problems.note(
-        at,
-        format!("`{path}` is no path: write one without a query, such as `/v1/chat/completions`, of at most {most} bytes"),
-    )
-}
-
-fn headers(
-    raw: &BTreeMap<String, String>,
-    at: &At,
-    problems: &mut Problems<'_>,
-) -> Option<Vec<(HeaderName, HeaderValue)>> {
-    let most = limit::MATCH_VALUE_BYTES_MAX;
-    let mut meant: BTreeMap<String, (HeaderName, HeaderValue)> = BTreeMap::new();
-    for (name, value) in raw {
-        let at = at.at(name.as_str());
-        let Ok(header) = name.parse::<HeaderName>() else {
-            problems.note::<()>(&at, format!("`{name}` is no name of a header"));
-            continue;
-        };
-        let Some(value) = HeaderValue::from_str(value)
-            .ok()
-            .filter(|value| value.len() <= most)
-        else {
-            let problem =
-                format!("no header has this value: write visible characters, at most {most}");
-            problems.note::<()>(&at, problem);
-            continue;
-        };
-        let lower = header.as_str().to_owned();
-        if meant.insert(lower, (header, value)).is_some() {
-            problems.note::<()>(&at, format!("`{name}` is there twice: case does not count"));
-        }
-    }
-    (meant.len() == raw.len()).then(|| meant.into_values().collect())
 }
 
 fn targets(

@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::HeaderMap;
 use warmgate_routing::Tokens;
 use warmgate_routing::split::{Identity, MirrorShare, Stickiness, Weighted};
 
@@ -20,7 +19,7 @@ mod matching;
 mod meaning;
 
 pub use guard::GuardRules;
-pub use matching::{Match, PathMatch};
+pub use matching::{Head, HostMatch, Match, PathMatch};
 pub(super) use meaning::meaning;
 
 /// Where each model's requests go.
@@ -112,12 +111,11 @@ impl Route {
 }
 
 impl Routes {
-    /// The rule that takes a request for `model` at `path` (without a query) with these headers:
-    /// the first of the model's own that matches, else the first of `*` that does.
+    /// The rule that takes a request for `model` with this head: the first of the model's own that
+    /// matches, else the first of `*` that does.
     #[must_use]
-    pub fn find(&self, model: &str, path: &str, headers: &HeaderMap) -> Option<&Route> {
-        self.of(model)
-            .find(|route| route.matching.takes(path, headers))
+    pub fn find(&self, model: &str, head: &Head<'_>) -> Option<&Route> {
+        self.of(model).find(|route| route.matching.takes(head))
     }
 
     /// Where most requests for `model` go, whatever rules match besides: for what has no request

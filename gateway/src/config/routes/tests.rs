@@ -1,6 +1,6 @@
 //! Which rule takes a request, and what rules are called.
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use super::*;
 use crate::config::{Source, limit};
@@ -18,7 +18,13 @@ fn taken(routes: &Routes, model: &str, path: &str, headers: &[(&'static str, &st
     for (name, value) in headers {
         map.append(*name, value.parse().unwrap());
     }
-    let route = routes.find(model, path, &map);
+    let head = Head {
+        method: &Method::POST,
+        host: map.get("host").map(|host| host.to_str().unwrap()),
+        path,
+        headers: &map,
+    };
+    let route = routes.find(model, &head);
     route.map_or_else(String::new, |route| route.name.to_string())
 }
 
@@ -67,6 +73,32 @@ fn a_prefix_ends_where_an_element_does() {
         assert_eq!(taken(&routes, "m", path, &[]), expected, "{path}");
     }
     assert_eq!(taken(&routes, "other", "/", &[]), "");
+}
+
+#[test]
+fn a_host_is_one_name_or_all_below_one() {
+    let routes = routes(
+        "[{model: m, name: own, match: {host: Chat.example.com}, targets: [{pool: a}]},
+          {model: m, name: below, match: {host: '*.example.com'}, targets: [{pool: a}]},
+          {model: m, name: any, targets: [{pool: b}]}]",
+    );
+    for (host, expected) in [
+        ("chat.example.com", "own"),
+        ("CHAT.example.com", "own"),
+        ("other.example.com", "below"),
+        ("a.chat.example.com", "below"),
+        ("example.com", "any"),
+        (".example.com", "any"),
+        ("xexample.com", "any"),
+        ("", "any"),
+    ] {
+        assert_eq!(
+            taken(&routes, "m", CHAT, &[("host", host)]),
+            expected,
+            "{host}"
+        );
+    }
+    assert_eq!(taken(&routes, "m", CHAT, &[]), "any");
 }
 
 #[test]
@@ -159,6 +191,14 @@ fn what_covers_what() {
         ("{path_prefix: /v1/x}", "{path_prefix: /v1}", false),
         ("{path: /v1}", "{path_prefix: /v1}", false),
         ("{path: /v1}", "{path: /v1}", true),
+        ("{}", "{host: h}", true),
+        ("{host: h}", "{}", false),
+        ("{host: A.b}", "{host: a.B}", true),
+        ("{host: '*.b'}", "{host: a.b}", true),
+        ("{host: '*.b'}", "{host: '*.a.b'}", true),
+        ("{host: '*.a.b'}", "{host: '*.b'}", false),
+        ("{host: '*.b'}", "{host: '*.ab'}", false),
+        ("{host: a.b}", "{host: '*.a.b'}", false),
     ] {
         assert_eq!(of(wide).covers(&of(narrow)), covers, "{wide} {narrow}");
     }
@@ -175,7 +215,7 @@ fn at_a_limit_is_good_and_past_it_is_not() {
     };
     let matching = |keys: String| is_good(format!("match: {{{keys}}},"), "{pool: a}".into());
     type Check<'a> = &'a dyn Fn(usize) -> bool;
-    let cases: [(&str, usize, Check<'_>); 6] = [
+    let cases: [(&str, usize, Check<'_>); 7] = [
         ("route name", limit::ROUTE_NAME_BYTES_MAX, &|bytes| {
             is_good(format!("name: {},", "r".repeat(bytes)), "{pool: a}".into())
         }),
@@ -202,6 +242,10 @@ fn at_a_limit_is_good_and_past_it_is_not() {
             limit::MATCH_VALUE_BYTES_MAX,
             &|bytes| matching(format!("headers: {{x-a: {}}}", "v".repeat(bytes))),
         ),
+        ("host", limit::HOST_BYTES_MAX, &|bytes| {
+            let labels = format!("{}.", "h".repeat(60)).repeat(bytes / 61);
+            matching(format!("host: {labels}{}", "h".repeat(bytes % 61)))
+        }),
         ("path", limit::MATCH_PATH_BYTES_MAX, &|bytes| {
             matching(format!("path: /{}", "p".repeat(bytes - 1)))
         }),

@@ -266,6 +266,10 @@ const ROUTES: Table = &[
         "routes[1].name: `x` is already the name of another route",
     ),
     (
+        "[{model: m, match: {host: 'http://h'}, targets: [{pool: a}]}]",
+        "routes[0].match.host: `http://h` is no host name",
+    ),
+    (
         "[{model: m, match: {path: /a, path_prefix: /b}, targets: [{pool: a}]}]",
         "routes[0].match: has both `path` and `path_prefix`: keep one",
     ),
